@@ -1,0 +1,282 @@
+//! The channel between two stages of a task: ordered events, bounded in bytes and in frames.
+//!
+//! A frame larger than the bound still passes, alone: the bound is back-pressure, not a size check.
+//! When the sending side is dropped without [`Sender::finish`], the receiver sees [`Closed`], never an end of stream:
+//! a crashed source must not look like a finished one.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+use crate::contract::CheckpointEvent;
+use crate::frame::Frame;
+
+/// What travels: frames, the checkpoints behind them, the end.
+#[derive(Debug, Clone)]
+pub enum Event {
+    Frame(Frame),
+    /// Everything before it belongs to this checkpoint.
+    Checkpoint(CheckpointEvent),
+    End,
+}
+
+/// The other side is gone without having finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the other side of the channel is gone")]
+pub struct Closed;
+
+/// Bounds of one channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub bytes_max: u64,
+    pub frames_max: u32,
+}
+
+#[derive(Debug)]
+struct Queue {
+    events: VecDeque<Event>,
+    bytes: u64,
+    frames: u32,
+    finished: bool,
+    sender_gone: bool,
+    receiver_gone: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    bounds: Bounds,
+    /// Signalled when there is room, or nobody left to receive.
+    room: Notify,
+    /// Signalled when there is something to receive, or nobody left to send.
+    ready: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Makes a channel.
+pub fn channel(bounds: Bounds) -> (Sender, Receiver) {
+    let shared = Arc::new(Shared {
+        queue: Mutex::new(Queue {
+            events: VecDeque::new(),
+            bytes: 0,
+            frames: 0,
+            finished: false,
+            sender_gone: false,
+            receiver_gone: false,
+        }),
+        bounds,
+        room: Notify::new(),
+        ready: Notify::new(),
+    });
+    (Sender { shared: shared.clone() }, Receiver { shared })
+}
+
+/// The writing end. Share it behind an `Arc` where several parties send in one order.
+#[derive(Debug)]
+pub struct Sender {
+    shared: Arc<Shared>,
+}
+
+impl Sender {
+    /// Sends, waiting for room.
+    pub async fn send(&self, event: Event) -> Result<(), Closed> {
+        let mut event = event;
+        loop {
+            match self.try_send(event)? {
+                None => return Ok(()),
+                Some(back) => event = back,
+            }
+            self.ready_to_send().await;
+        }
+    }
+
+    /// Sends if there is room, else gives the event back. Checkpoints and the end always have room.
+    pub fn try_send(&self, event: Event) -> Result<Option<Event>, Closed> {
+        let mut queue = self.shared.lock();
+        if queue.receiver_gone || queue.finished {
+            return Err(Closed);
+        }
+        match &event {
+            Event::Frame(frame) => {
+                if !has_room(&queue, &self.shared.bounds) {
+                    return Ok(Some(event));
+                }
+                queue.bytes += frame.len_bytes();
+                queue.frames += 1;
+            }
+            Event::Checkpoint(_) => {}
+            Event::End => queue.finished = true,
+        }
+        queue.events.push_back(event);
+        drop(queue);
+        self.shared.ready.notify_one();
+        Ok(None)
+    }
+
+    /// Returns when a frame would be taken, or refused because nobody receives.
+    pub async fn ready_to_send(&self) {
+        loop {
+            let notified = self.shared.room.notified();
+            {
+                let queue = self.shared.lock();
+                if queue.receiver_gone || queue.finished || has_room(&queue, &self.shared.bounds) {
+                    return;
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// Says that nothing follows.
+    pub fn finish(&self) -> Result<(), Closed> {
+        self.try_send(Event::End).map(|_| ())
+    }
+}
+
+fn has_room(queue: &Queue, bounds: &Bounds) -> bool {
+    queue.frames == 0 || (queue.bytes < bounds.bytes_max && queue.frames < bounds.frames_max)
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.shared.lock().sender_gone = true;
+        self.shared.ready.notify_one();
+    }
+}
+
+/// The reading end.
+#[derive(Debug)]
+pub struct Receiver {
+    shared: Arc<Shared>,
+}
+
+impl Receiver {
+    /// Takes the next event, waiting for it. After [`Event::End`] it answers the end again.
+    pub async fn recv(&mut self) -> Result<Event, Closed> {
+        loop {
+            if let Some(event) = self.try_recv()? {
+                return Ok(event);
+            }
+            self.ready_to_recv().await;
+        }
+    }
+
+    /// Takes the next event if there is one.
+    pub fn try_recv(&mut self) -> Result<Option<Event>, Closed> {
+        let mut queue = self.shared.lock();
+        match queue.events.pop_front() {
+            Some(Event::Frame(frame)) => {
+                queue.bytes -= frame.len_bytes();
+                queue.frames -= 1;
+                drop(queue);
+                self.shared.room.notify_one();
+                Ok(Some(Event::Frame(frame)))
+            }
+            Some(event) => Ok(Some(event)),
+            None if queue.finished => Ok(Some(Event::End)),
+            None if queue.sender_gone => Err(Closed),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns when `try_recv` would answer.
+    pub async fn ready_to_recv(&self) {
+        loop {
+            let notified = self.shared.ready.notified();
+            {
+                let queue = self.shared.lock();
+                if !queue.events.is_empty() || queue.finished || queue.sender_gone {
+                    return;
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// Bytes of the frames waiting now.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.shared.lock().bytes
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.receiver_gone = true;
+        queue.events.clear();
+        queue.bytes = 0;
+        queue.frames = 0;
+        drop(queue);
+        self.shared.room.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(len: usize) -> Event {
+        Event::Frame(Frame::from_checked(vec![0; len].into(), 1))
+    }
+
+    #[tokio::test]
+    async fn bounds_bytes_but_passes_a_large_frame_alone() {
+        let (sender, mut receiver) = channel(Bounds { bytes_max: 10, frames_max: 100 });
+        assert!(sender.try_send(frame(50)).unwrap().is_none());
+        assert!(sender.try_send(frame(1)).unwrap().is_some(), "full");
+        assert!(matches!(receiver.recv().await, Ok(Event::Frame(f)) if f.len_bytes() == 50));
+        assert!(sender.try_send(frame(6)).unwrap().is_none());
+        assert!(sender.try_send(frame(6)).unwrap().is_none(), "below the bound one more fits");
+        assert!(sender.try_send(frame(6)).unwrap().is_some());
+        assert_eq!(receiver.waiting_bytes(), 12);
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_vanishes_is_not_an_end() {
+        let (sender, mut receiver) = channel(Bounds { bytes_max: 10, frames_max: 2 });
+        sender.send(frame(1)).await.unwrap();
+        drop(sender);
+        assert!(matches!(receiver.recv().await, Ok(Event::Frame(_))));
+        assert_eq!(receiver.recv().await.unwrap_err(), Closed);
+
+        let (sender, mut receiver) = channel(Bounds { bytes_max: 10, frames_max: 2 });
+        sender.finish().unwrap();
+        drop(sender);
+        assert!(matches!(receiver.recv().await, Ok(Event::End)));
+        assert!(matches!(receiver.recv().await, Ok(Event::End)));
+    }
+
+    #[tokio::test]
+    async fn a_waiting_sender_learns_that_nobody_receives() {
+        let (sender, receiver) = channel(Bounds { bytes_max: 1, frames_max: 1 });
+        sender.send(frame(1)).await.unwrap();
+        let sending = tokio::spawn(async move { sender.send(frame(1)).await });
+        tokio::task::yield_now().await;
+        drop(receiver);
+        assert_eq!(sending.await.unwrap(), Err(Closed));
+    }
+
+    #[tokio::test]
+    async fn wakes_across_tasks_in_order() {
+        let (sender, mut receiver) = channel(Bounds { bytes_max: 8, frames_max: 2 });
+        let sending = tokio::spawn(async move {
+            for len in 1..=100 {
+                sender.send(frame(len)).await.unwrap();
+            }
+            sender.finish().unwrap();
+        });
+        let mut seen = 0;
+        while let Event::Frame(frame) = receiver.recv().await.unwrap() {
+            seen += 1;
+            assert_eq!(frame.len_bytes(), seen);
+        }
+        sending.await.unwrap();
+        assert_eq!(seen, 100);
+    }
+}

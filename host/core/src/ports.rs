@@ -1,0 +1,253 @@
+//! The ports: what the engine needs from the world, as traits. Adapters implement them (`wasm`, `state`), the façade wires
+//! them, tests may fault them. Read this after `host/src/lib.rs`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::channel::{Receiver, Sender};
+use crate::contract::*;
+use crate::error::ConnectorError;
+use crate::frame::Frame;
+
+// ---- Connectors -----------------------------------------------------------------------------------
+
+/// A loaded connector with its grants: from it instances are started, each in its own sandbox.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// Name and version from the manifest: `source-postgres@1.0.0`.
+    fn id(&self) -> &str;
+
+    fn role(&self) -> ConnectorRole;
+
+    /// How much memory an instance may use by its manifest, in bytes.
+    fn memory_bytes_max(&self) -> u64;
+
+    /// Starts an instance. `io` is everything it can ever reach besides its grants.
+    async fn start(&self, io: InstanceIo) -> Result<Box<dyn Instance>, ConnectorError>;
+}
+
+/// One running connector. After an error of `run` it is poisoned: drop it. Dropping it at any time stops it; dropping a
+/// pending future of it cancels the call at the guest's next waiting or computing tick.
+#[async_trait]
+pub trait Instance: Send {
+    async fn open(&mut self, config_json: &str) -> Result<OpenInfo, ConnectorError>;
+    async fn validate(&mut self) -> Result<ValidationReport, ConnectorError>;
+    async fn run(&mut self, request: RunRequest) -> Result<RunSummary, ConnectorError>;
+    async fn close(&mut self) -> Result<(), ConnectorError>;
+
+    /// The most memory the instance has used so far, in bytes.
+    fn memory_bytes_peak(&self) -> u64;
+}
+
+/// What one instance is given.
+pub struct InstanceIo {
+    /// Where `batch-next` takes from. None: the role does not consume.
+    pub inlet: Option<Receiver>,
+    /// Where `batch-emit` puts. None: the role does not emit.
+    pub outlet: Option<Arc<Sender>>,
+    pub services: Arc<dyn Services>,
+    /// Bounds for frames this instance makes.
+    pub limits: Limits,
+    /// Hard cap on the instance's memory, at most the manifest's, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+/// The host services that the engine provides to an instance.
+#[async_trait]
+pub trait Services: Send + Sync {
+    /// A source's or transform's checkpoint is put behind the frames it covers; a destination's is committed to state
+    /// before this returns; a receipt is answered with how the stream goes on.
+    async fn checkpoint(&self, event: CheckpointEvent) -> Result<CheckpointReply, ConnectorError>;
+    /// The newest checkpoint of the task whose cursor is saved.
+    fn committed(&self) -> Option<CheckpointEvent>;
+    /// Whether the run was asked to end.
+    fn cancelled(&self) -> bool;
+    /// Returns once the run was asked to end.
+    async fn wait_cancelled(&self);
+    fn metric(&self, event: MetricEvent);
+    fn log(&self, event: LogEvent);
+    fn progress(&self, records: u64, bytes: u64);
+    async fn dead_letters(&self, records: Frame, errors: Vec<RecordError>) -> Result<(), ConnectorError>;
+    async fn state_get(&self, scope: StateScope, key: &str) -> Result<Option<Vec<u8>>, ConnectorError>;
+    async fn state_put(&self, scope: StateScope, key: &str, value: Vec<u8>) -> Result<(), ConnectorError>;
+    async fn state_compare_and_swap(
+        &self,
+        scope: StateScope,
+        key: &str,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool, ConnectorError>;
+    /// Called at every import a guest enters (`destination.tcp-try-write`) and at the engine's own turning points
+    /// (`engine.state-write.before`): where a test kills the process.
+    fn reached(&self, point: &str);
+}
+
+// ---- State ----------------------------------------------------------------------------------------
+
+/// What a cursor belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskKey {
+    pub pipeline: String,
+    pub stream: String,
+    /// Index of the partition; 0 for a whole stream.
+    pub partition: u32,
+}
+
+/// A checkpoint that the destination has committed, as state keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedCheckpoint {
+    pub id: u64,
+    pub cursor: Option<Cursor>,
+    /// The stream was read to its end at this checkpoint.
+    pub complete: bool,
+    /// The user reset the stream here: an older or equal receipt of the destination does not count.
+    pub reset: bool,
+    /// Seconds since the epoch.
+    pub saved_at: i64,
+}
+
+/// Totals of a run of one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunCounters {
+    pub records_read: u64,
+    pub records_written: u64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+}
+
+impl RunCounters {
+    pub fn add(&mut self, other: &RunCounters) {
+        self.records_read += other.records_read;
+        self.records_written += other.records_written;
+        self.bytes_read += other.bytes_read;
+        self.bytes_written += other.bytes_written;
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    Running,
+    Succeeded,
+    Failed,
+    /// Ended at a checkpoint because it was asked to.
+    Stopped,
+    /// Its process died; found by the next run.
+    Crashed,
+}
+
+impl RunStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunStatus::Running => "running",
+            RunStatus::Succeeded => "succeeded",
+            RunStatus::Failed => "failed",
+            RunStatus::Stopped => "stopped",
+            RunStatus::Crashed => "crashed",
+        }
+    }
+}
+
+/// One row of the run history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub run_id: i64,
+    pub pipeline: String,
+    pub stream: String,
+    pub status: RunStatus,
+    /// Seconds since the epoch.
+    pub started_at: i64,
+    pub finished_at: Option<i64>,
+    pub counters: RunCounters,
+    pub error: Option<String>,
+}
+
+/// One saved position with what it belongs to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedPosition {
+    pub key: TaskKey,
+    pub checkpoint: SavedCheckpoint,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another live process runs this stream.
+    #[error("stream `{stream}` of pipeline `{pipeline}` is being run by {holder}")]
+    Busy { pipeline: String, stream: String, holder: String },
+    /// The state was written by a newer version.
+    #[error("state at `{location}` has schema version {found}, this version knows up to {known}")]
+    TooNew { location: String, found: i64, known: i64 },
+    /// The state cannot be opened, read or written.
+    #[error("state at `{location}`: {message}")]
+    Unavailable { location: String, message: String },
+}
+
+/// Where cursors, runs and connector state live. All methods are atomic; an answered write is durable.
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// For messages: the path or server, without secrets.
+    fn location(&self) -> String;
+
+    /// Claims the one running sync of (pipeline, stream) and opens its row of history. A claim of a dead process is taken
+    /// over, its row marked crashed.
+    async fn begin_run(&self, pipeline: &str, stream: &str) -> Result<i64, StateError>;
+    /// Closes the row and frees the claim.
+    async fn finish_run(
+        &self,
+        run_id: i64,
+        status: RunStatus,
+        counters: RunCounters,
+        error: Option<&str>,
+    ) -> Result<(), StateError>;
+
+    /// The newest saved checkpoint of a task.
+    async fn last_checkpoint(&self, key: &TaskKey) -> Result<Option<SavedCheckpoint>, StateError>;
+    /// Saves a checkpoint together with the run's counters so far. Refuses one that is not newer than the last.
+    async fn save_checkpoint(
+        &self,
+        run_id: i64,
+        key: &TaskKey,
+        checkpoint: &SavedCheckpoint,
+        counters: RunCounters,
+    ) -> Result<(), StateError>;
+
+    /// Every saved position of a pipeline (none: of all), ordered by key.
+    async fn positions(&self, pipeline: Option<&str>) -> Result<Vec<SavedPosition>, StateError>;
+    /// The newest runs first.
+    async fn runs(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<RunRecord>, StateError>;
+    /// Forgets the positions of a pipeline's stream (none: of all its streams) so that the next run starts over, also
+    /// against the destination's receipt. Answers what was forgotten. Refused while a live process runs it.
+    async fn reset(&self, pipeline: &str, stream: Option<&str>) -> Result<Vec<TaskKey>, StateError>;
+
+    async fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, StateError>;
+    async fn put(&self, scope: &str, key: &str, value: &[u8]) -> Result<(), StateError>;
+    async fn compare_and_swap(
+        &self,
+        scope: &str,
+        key: &str,
+        expected: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<bool, StateError>;
+}
+
+// ---- What a run tells its caller ------------------------------------------------------------------
+
+/// Progress and outcome of a run, for whoever shows it. Called from the hot path: must not block.
+pub trait Observer: Send + Sync {
+    fn observe(&self, event: RunEvent<'_>);
+}
+
+#[derive(Debug, Clone)]
+pub enum RunEvent<'a> {
+    StreamStarted { key: &'a TaskKey, sync_mode: SyncMode, resuming: bool },
+    /// Totals of the task so far.
+    Progress { key: &'a TaskKey, counters: RunCounters },
+    CheckpointSaved { key: &'a TaskKey, checkpoint: &'a SavedCheckpoint },
+    Log { key: Option<&'a TaskKey>, connector: &'a str, event: &'a LogEvent },
+    Metric { key: Option<&'a TaskKey>, connector: &'a str, event: &'a MetricEvent },
+    StreamFinished { key: &'a TaskKey, status: RunStatus, counters: RunCounters, error: Option<&'a ConnectorError> },
+    /// See [`Services::reached`].
+    Reached { point: &'a str },
+}
