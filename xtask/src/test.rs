@@ -1,0 +1,49 @@
+//! Every test of both workspaces, in one profile and one set of features.
+
+use anyhow::{Result, bail};
+
+use crate::process::{Step, Workspace};
+use crate::{connectors, tools};
+
+/// The variable that tells tests where PostgreSQL's server programs are.
+pub use crate::postgres_binaries::VARIABLE as POSTGRES_BINARIES;
+
+/// Runs all of them to the end, whatever fails on the way, and then says what failed.
+pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
+    tools::ensure_wasm_target(workspace)?;
+    let postgres = tools::ensure_postgres()?;
+    connectors::build(workspace)?;
+
+    let nextest = tools::has_nextest(workspace);
+    let product = |arguments: &[&str]| workspace.cargo(arguments.iter().copied());
+    let guests = |arguments: &[&str]| product(arguments).directory(workspace.connectors());
+    let tests: &[&str] = match (nextest, filter.is_empty()) {
+        (true, true) => &["nextest", "run", "--workspace", "--no-fail-fast"],
+        (true, false) => &["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests=pass"],
+        (false, _) => &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
+    };
+    // cargo-nextest does not run the examples in the documentation.
+    let examples: &[&str] = &["test", "--workspace", "--doc", "--no-fail-fast"];
+
+    let mut steps: Vec<(&str, Step)> = vec![
+        ("tests of the connectors", guests(tests).arguments(filter)),
+        ("tests of the product", product(tests).arguments(filter)),
+    ];
+    if filter.is_empty() {
+        steps.insert(0, ("examples of the connectors' documentation", guests(examples)));
+        steps.insert(0, ("examples of the product's documentation", product(examples)));
+    }
+    let mut failed = Vec::new();
+    for (name, step) in steps {
+        // A changed snapshot is a failure, never a file that waits for review.
+        let step = step.env(POSTGRES_BINARIES, &postgres).env("INSTA_UPDATE", "no");
+        if let Err(error) = step.run() {
+            eprintln!("error: {error:#}");
+            failed.push(name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
