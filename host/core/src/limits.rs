@@ -64,6 +64,8 @@ pub const CURSOR_BYTES_MAX: usize = 64 * KIB as usize;
 pub const CATALOG_STREAMS_MAX: usize = 100_000;
 pub const SCHEMA_BYTES_MAX: usize = 4 * MIB as usize;
 pub const SCHEMA_FIELDS_MAX: usize = 10_000;
+/// Records a frame may claim beyond one for every bit of its body: columns of nulls take no bytes.
+pub const FRAME_RECORDS_FREE: u64 = 64 * KIB;
 
 /// Component file: the largest language runtimes are below 40 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 256 * MIB;
