@@ -1,3 +1,3 @@
-//! What development tools and tests share: a real PostgreSQL server for as long as it is needed.
+//! What tests and benchmarks of more than one crate need: PostgreSQL servers of their own. The chores are in `main.rs`.
 
 pub mod postgres;

@@ -1,16 +1,13 @@
 //! The project's own chores: `cargo xtask <task>`. Each task is a plain sequence of commands that one could type; this
 //! finds the tools, gives every command the same target folder and stops at the first that fails.
 //!
-//! Refuses to know: how the product works. Only `anyhow` and the standard library, so that it compiles in a moment.
+//! Refuses to know: how the product works. Next to no dependencies, so that it compiles in a moment.
 
 mod checks;
 mod connectors;
 mod process;
 mod test;
 mod tools;
-
-#[path = "../../cli/tests/support/postgres_binaries.rs"]
-mod postgres_binaries;
 
 use std::process::ExitCode;
 
@@ -74,9 +71,9 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             tools::ensure_wasm_target(&workspace)?;
             let bin = tools::ensure_postgres()?;
             workspace
-                .cargo(["run", "--release", "--package", "rapidbyte-benches", "--"])
+                .cargo(["run", "--release", "--quiet", "--package", "rapidbyte-benches", "--"])
                 .arguments(rest)
-                .env(test::POSTGRES_BINARIES, bin)
+                .env(xtask::postgres::binaries::VARIABLE, bin)
                 .run()
         }
         "help" | "--help" | "-h" => {

@@ -1,12 +1,10 @@
 //! Every test of both workspaces, in one profile and one set of features.
 
 use anyhow::{Result, bail};
+use xtask::postgres::binaries;
 
 use crate::process::{Step, Workspace};
 use crate::{connectors, tools};
-
-/// The variable that tells tests where PostgreSQL's server programs are.
-pub use crate::postgres_binaries::VARIABLE as POSTGRES_BINARIES;
 
 /// Runs all of them to the end, whatever fails on the way, and then says what failed.
 pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
@@ -36,7 +34,7 @@ pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
     let mut failed = Vec::new();
     for (name, step) in steps {
         // A changed snapshot is a failure, never a file that waits for review.
-        let step = step.env(POSTGRES_BINARIES, &postgres).env("INSTA_UPDATE", "no");
+        let step = step.env(binaries::VARIABLE, &postgres).env("INSTA_UPDATE", "no");
         if let Err(error) = step.run() {
             eprintln!("error: {error:#}");
             failed.push(name);

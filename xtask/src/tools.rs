@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::postgres_binaries::{self, POSTGRES_MAJOR_MIN};
+use xtask::postgres::binaries::{self, POSTGRES_MAJOR_MIN};
+
 use crate::process::{Step, Workspace};
 
 const WASM_TARGET: &str = "wasm32-wasip2";
@@ -33,18 +34,18 @@ fn has_wasm_target(workspace: &Workspace) -> bool {
 
 /// The folder of PostgreSQL's server programs.
 pub fn ensure_postgres() -> Result<PathBuf> {
-    if let Some(bin) = postgres_binaries::find() {
+    if let Some(bin) = binaries::find() {
         return Ok(bin);
     }
     eprintln!("{:>12} PostgreSQL (the tests run servers of their own)", "Installing");
     install_postgres_by_apt();
-    match postgres_binaries::find() {
+    match binaries::find() {
         Some(bin) => Ok(bin),
         None => bail!(
             "the tests need PostgreSQL {POSTGRES_MAJOR_MIN} or newer (`initdb`, `postgres`, `psql`): install it (Debian and \
              Ubuntu: `sudo apt-get install postgresql`; Fedora: `sudo dnf install postgresql-server`; macOS: \
              `brew install postgresql`), or name the folder of its programs in {}",
-            crate::test::POSTGRES_BINARIES
+            binaries::VARIABLE
         ),
     }
 }

@@ -1,5 +1,4 @@
-//! Where PostgreSQL's server programs are on this machine. Shared by the tests' server fixture and by `cargo xtask`,
-//! which installs them if this finds none.
+//! Where PostgreSQL's server programs are on this machine. `cargo xtask test` installs them if this finds none.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
