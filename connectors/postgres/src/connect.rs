@@ -1,0 +1,264 @@
+//! A session: tokio-postgres over the host's sockets, TLS ended in the host, and settings under which every value's
+//! text form is exact and independent of the server's configuration.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use futures_util::Stream;
+use rapidbyte_sdk::prelude::*;
+use tokio_postgres::{Client, CopyOutStream};
+
+use crate::config::{ConnectOptions, SslMode};
+use crate::errors::Endpoint;
+use crate::limits::ROW_OVERHEAD_BYTES_MAX;
+use crate::wire::{CopyRows, Envelope, Upgrade, Walker, Wire};
+
+/// Text forms that read back to the same value anywhere, and no time limits: a copy lasts as long as it lasts, and a
+/// full channel downstream looks like an idle transaction.
+const SETTINGS: &str = "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; \
+    SET extra_float_digits = 3; SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmlbinary = 'base64'; \
+    SET xmloption = 'content'; SET standard_conforming_strings = on; SET statement_timeout = 0; \
+    SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+
+/// A connection and the task that drives it. Dropping it closes the connection.
+pub struct Session {
+    client: Client,
+    endpoint: Endpoint,
+    wire: Wire,
+    driver: tokio::task::JoinHandle<()>,
+    failure: Rc<RefCell<Option<ConnectorError>>>,
+    server_version_num: u32,
+}
+
+impl Session {
+    /// Connects, authenticates and applies the settings, within `connect_timeout`.
+    ///
+    /// # Errors
+    /// `config`, `auth`, `permission` (the endpoint was not granted), `transient-network`, `transient-db`.
+    pub async fn open(options: &ConnectOptions) -> Result<Self, ConnectorError> {
+        options.check()?;
+        let endpoint =
+            Endpoint { host: options.host.clone(), port: options.port, database: options.database.clone() };
+        let Ok(opened) = tokio::time::timeout(options.connect_timeout, Self::start(options, &endpoint)).await
+        else {
+            return Err(ConnectorError::transient_network(
+                "connect_timeout",
+                format!(
+                    "{endpoint} did not answer within {} s: check `host` and `port`, or raise `connect_timeout`",
+                    options.connect_timeout.as_secs()
+                ),
+            ));
+        };
+        opened
+    }
+
+    async fn start(options: &ConnectOptions, endpoint: &Endpoint) -> Result<Self, ConnectorError> {
+        let socket = HostTcpStream::connect(&options.host, options.port, options.connect_timeout).await?;
+        let wire = Wire::new(socket, options.sslmode != SslMode::Disable);
+        let mut config = tokio_postgres::Config::new();
+        config.user(&options.user).dbname(&options.database).application_name(&options.application_name);
+        if let Some(password) = &options.password {
+            config.password(password);
+        }
+        config.ssl_mode(match options.sslmode {
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+                tokio_postgres::config::SslMode::Require
+            }
+        });
+        let upgrade = Upgrade { options: tls_options(options) };
+        let doing = "connecting";
+        let (client, connection) =
+            config.connect_raw(wire.clone(), upgrade).await.map_err(|error| endpoint.error(doing, &error))?;
+        let failure = Rc::new(RefCell::new(None));
+        let driver = tokio::task::spawn_local({
+            let failure = Rc::clone(&failure);
+            let endpoint = endpoint.clone();
+            async move {
+                if let Err(error) = connection.await {
+                    failure.replace(Some(endpoint.error("talking to the server", &error)));
+                }
+            }
+        });
+        let mut session =
+            Self { client, endpoint: endpoint.clone(), wire, driver, failure, server_version_num: 0 };
+        session.execute("preparing the session", SETTINGS).await?;
+        let row = session
+            .client
+            .query_typed("SELECT current_setting('server_version_num')::int4", &[])
+            .await
+            .map_err(|error| session.error("reading the server's version", &error))?;
+        session.server_version_num = row
+            .first()
+            .and_then(|row| row.try_get::<_, i32>(0).ok())
+            .and_then(|version| u32::try_from(version).ok())
+            .unwrap_or(0);
+        Ok(session)
+    }
+
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    #[must_use]
+    pub fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// `150004` for 15.4.
+    #[must_use]
+    pub fn server_version_num(&self) -> u32 {
+        self.server_version_num
+    }
+
+    /// Maps an error of this session's client. A connection that broke says how it broke.
+    #[must_use]
+    pub fn error(&self, doing: &str, error: &tokio_postgres::Error) -> ConnectorError {
+        if error.is_closed()
+            && let Some(failure) = self.failure.borrow().as_ref()
+        {
+            return failure.clone();
+        }
+        self.endpoint.error(doing, error)
+    }
+
+    /// Runs statements without parameters and without results.
+    ///
+    /// # Errors
+    /// As [`Session::error`].
+    pub async fn execute(&self, doing: &str, sql: &str) -> Result<(), ConnectorError> {
+        self.client.batch_execute(sql).await.map_err(|error| self.error(doing, &error))
+    }
+
+    /// Starts `COPY … TO STDOUT (FORMAT binary)`. This, and never `client().copy_out`, is how rows are read: they do
+    /// not pass through tokio-postgres.
+    ///
+    /// # Errors
+    /// As [`Session::error`].
+    pub async fn copy_out(
+        &self,
+        doing: &str,
+        sql: &str,
+        row_bytes_max: u64,
+    ) -> Result<CopyOut<'_>, ConnectorError> {
+        let stream = self.client.copy_out(sql).await.map_err(|error| self.error(doing, &error))?;
+        let message_bytes_max = usize::try_from(row_bytes_max.saturating_add(ROW_OVERHEAD_BYTES_MAX));
+        Ok(CopyOut {
+            session: self,
+            doing: doing.to_owned(),
+            stream: Box::pin(stream),
+            envelope: Envelope::default(),
+            walker: Walker::new(message_bytes_max.unwrap_or(usize::MAX)),
+        })
+    }
+
+    /// Says goodbye and waits until it is said.
+    pub async fn close(self) {
+        let Self { client, driver, .. } = self;
+        drop(client);
+        // The task only ends by itself; that it was cancelled with its runtime is no failure either.
+        drop(driver.await);
+    }
+}
+
+/// What `sslmode` means for the host's TLS.
+fn tls_options(options: &ConnectOptions) -> TlsOptions {
+    let verification = match options.sslmode {
+        SslMode::VerifyFull => TlsVerification::Full,
+        SslMode::VerifyCa => TlsVerification::Chain,
+        // As in libpq: with a root certificate `require` checks the chain.
+        SslMode::Require if options.ssl_root_cert.is_some() => TlsVerification::Chain,
+        SslMode::Require | SslMode::Prefer | SslMode::Disable => TlsVerification::None,
+    };
+    TlsOptions {
+        server_name: options.host.clone(),
+        verification,
+        roots_pem: options.ssl_root_cert.clone(),
+        alpn: Vec::new(),
+    }
+}
+
+/// A running `COPY … TO STDOUT (FORMAT binary)`.
+pub struct CopyOut<'a> {
+    session: &'a Session,
+    doing: String,
+    stream: Pin<Box<CopyOutStream>>,
+    envelope: Envelope,
+    walker: Walker,
+}
+
+/// What [`CopyOut::next`] came back with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CopyEvent {
+    /// Rows were given to the callback.
+    Rows,
+    /// A row above the limit was passed over: its size, its largest column's index and size.
+    Oversized { bytes: usize, column: usize, column_bytes: usize },
+    /// All rows have come.
+    End,
+}
+
+impl CopyOut<'_> {
+    /// Waits for rows and gives each (field count, then length and value per field) to `take`, until that breaks or
+    /// nothing more has arrived. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// What the server says in the middle of a copy, or a lost connection.
+    pub async fn next(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<CopyEvent, ConnectorError> {
+        let mut malformed = None;
+        let event = poll_fn(|context| {
+            let envelope = &mut self.envelope;
+            let mut take_row = |payload: &[u8]| match envelope.row(payload) {
+                Ok(Some(row)) => take(row),
+                Ok(None) => ControlFlow::Continue(()),
+                Err(reason) => {
+                    malformed = Some(reason);
+                    ControlFlow::Break(())
+                }
+            };
+            match self.session.wire.poll_copy_data(context, &mut self.walker, &mut take_row) {
+                Poll::Ready(CopyRows::Taken) => return Poll::Ready(Ok(CopyEvent::Rows)),
+                Poll::Ready(CopyRows::Oversized) => {
+                    self.envelope.open();
+                    let (bytes, column, column_bytes) = self.walker.result();
+                    return Poll::Ready(Ok(CopyEvent::Oversized { bytes, column, column_bytes }));
+                }
+                Poll::Ready(CopyRows::Other) | Poll::Pending => {}
+            }
+            match self.stream.as_mut().poll_next(context) {
+                Poll::Ready(None) => Poll::Ready(Ok(CopyEvent::End)),
+                Poll::Ready(Some(Err(error))) => Poll::Ready(Err(error)),
+                // tokio-postgres never sees `CopyData`.
+                Poll::Ready(Some(Ok(_))) | Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+        .map_err(|error| self.session.error(&self.doing, &error))?;
+        match malformed {
+            None => Ok(event),
+            Some(reason) => {
+                Err(ConnectorError::internal("protocol_error", format!("{}: {reason}", self.doing)))
+            }
+        }
+    }
+}
+
+impl Drop for CopyOut<'_> {
+    fn drop(&mut self) {
+        self.session.wire.release_copy();
+    }
+}

@@ -1,0 +1,508 @@
+//! The socket between tokio-postgres and the host. Follows the protocol's framing just far enough to keep `CopyData`
+//! messages to itself, so that rows are decoded straight from the read buffer: no channel, no reference count and no
+//! copy per row, and a row above the limit is walked over instead of buffered. Everything else goes to tokio-postgres
+//! untouched. Knows nothing of types.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use rapidbyte_sdk::prelude::*;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+use crate::limits::READ_BUFFER_BYTES;
+
+/// Tag and length of every message behind the start of the conversation.
+const MESSAGE_HEADER_BYTES: usize = 5;
+const COPY_DATA_TAG: u8 = b'd';
+/// Least room worth a read; below it the buffer is compacted first.
+const READ_ROOM_BYTES_MIN: usize = 64 * 1024;
+const COPY_SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+/// Signature, flags, length of the header's extension.
+const COPY_HEADER_BYTES: usize = 19;
+
+/// The stream that tokio-postgres gets. Clones share the connection.
+#[derive(Clone)]
+pub struct Wire {
+    shared: Arc<Mutex<Shared>>,
+    channel_binding: Option<Vec<u8>>,
+}
+
+struct Shared {
+    /// None only while it is being turned into TLS.
+    socket: Option<HostTcpStream>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Bytes at `start` and behind that are tokio-postgres' to read.
+    pass_bytes: usize,
+    ended: bool,
+    failure: Option<io::Error>,
+    connection: Option<Waker>,
+    copy: Option<Waker>,
+}
+
+/// What stands at the front of the buffer.
+enum Front {
+    /// Too little to tell.
+    Unknown,
+    /// Something for tokio-postgres.
+    Pass,
+    /// A `CopyData` message of this many bytes, header included; maybe not all of it yet.
+    CopyData(usize),
+}
+
+impl Wire {
+    /// `negotiates`: the first byte to come is the answer to an SSLRequest, which has no framing.
+    #[must_use]
+    pub fn new(socket: HostTcpStream, negotiates: bool) -> Self {
+        let shared = Shared {
+            socket: Some(socket),
+            buffer: vec![0; READ_BUFFER_BYTES],
+            start: 0,
+            end: 0,
+            pass_bytes: usize::from(negotiates),
+            ended: false,
+            failure: None,
+            connection: None,
+            copy: None,
+        };
+        Self { shared: Arc::new(Mutex::new(shared)), channel_binding: None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for `CopyData` and gives each complete message's payload to `take` until it breaks or the buffer is
+    /// used up. [`CopyRows::Other`]: what comes next is for tokio-postgres, which has been woken.
+    pub(crate) fn poll_copy_data(
+        &self,
+        context: &mut Context<'_>,
+        walker: &mut Walker,
+        take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Poll<CopyRows> {
+        let mut guard = self.lock();
+        let shared = &mut *guard;
+        loop {
+            if walker.skip_bytes > 0 {
+                let available = (shared.end - shared.start).min(walker.skip_bytes);
+                walker.walk(&shared.buffer[shared.start..shared.start + available]);
+                shared.start += available;
+                if walker.skip_bytes == 0 {
+                    return Poll::Ready(CopyRows::Oversized);
+                }
+            } else {
+                match shared.front() {
+                    Front::Pass => {
+                        shared.copy = Some(context.waker().clone());
+                        wake(&mut shared.connection);
+                        return Poll::Ready(CopyRows::Other);
+                    }
+                    Front::CopyData(message_bytes) if message_bytes > walker.message_bytes_max => {
+                        walker.start(message_bytes - MESSAGE_HEADER_BYTES);
+                        shared.start += MESSAGE_HEADER_BYTES;
+                        continue;
+                    }
+                    Front::CopyData(message_bytes) if shared.end - shared.start >= message_bytes => {
+                        walker.opened = true;
+                        shared.take_copy_data(walker.message_bytes_max, take);
+                        return Poll::Ready(CopyRows::Taken);
+                    }
+                    Front::CopyData(message_bytes) => shared.make_room(message_bytes),
+                    Front::Unknown => {}
+                }
+            }
+            match shared.poll_fill(context) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => {
+                    shared.copy = Some(context.waker().clone());
+                    wake(&mut shared.connection);
+                    return Poll::Ready(CopyRows::Other);
+                }
+                Poll::Pending => {
+                    shared.copy = Some(context.waker().clone());
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// The reader of rows goes away: the connection must listen to the socket again.
+    pub(crate) fn release_copy(&self) {
+        let mut shared = self.lock();
+        shared.copy = None;
+        wake(&mut shared.connection);
+    }
+}
+
+/// What [`Wire::poll_copy_data`] found.
+pub(crate) enum CopyRows {
+    /// At least one message was taken.
+    Taken,
+    /// A message above the limit was walked over.
+    Oversized,
+    /// The next message is not `CopyData`, or the connection is over.
+    Other,
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+impl Shared {
+    fn front(&mut self) -> Front {
+        if self.pass_bytes > 0 {
+            return Front::Pass;
+        }
+        let Some(header) = self.buffer[self.start..self.end].first_chunk::<MESSAGE_HEADER_BYTES>() else {
+            return Front::Unknown;
+        };
+        let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+        let message_bytes = length.saturating_add(1);
+        if header[0] == COPY_DATA_TAG && length >= 4 {
+            Front::CopyData(message_bytes)
+        } else {
+            self.pass_bytes = message_bytes;
+            Front::Pass
+        }
+    }
+
+    /// Takes every complete `CopyData` message at the front.
+    fn take_copy_data(&mut self, message_bytes_max: usize, take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) {
+        let filled = &self.buffer[..self.end];
+        while let Some(header) = filled[self.start..].first_chunk::<MESSAGE_HEADER_BYTES>() {
+            let message_bytes = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize + 1;
+            if header[0] != COPY_DATA_TAG
+                || message_bytes < MESSAGE_HEADER_BYTES
+                || message_bytes > message_bytes_max
+                || filled.len() - self.start < message_bytes
+            {
+                return;
+            }
+            let payload = &filled[self.start + MESSAGE_HEADER_BYTES..self.start + message_bytes];
+            self.start += message_bytes;
+            if take(payload).is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Makes sure a message of this size fits.
+    fn make_room(&mut self, message_bytes: usize) {
+        if message_bytes > self.buffer.len() - self.start {
+            self.compact();
+        }
+        if message_bytes > self.buffer.len() {
+            self.buffer.resize(message_bytes, 0);
+        }
+    }
+
+    fn compact(&mut self) {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.buffer.len() > READ_BUFFER_BYTES && self.end < READ_BUFFER_BYTES / 2 {
+            self.buffer.truncate(READ_BUFFER_BYTES);
+            self.buffer.shrink_to_fit();
+        }
+    }
+
+    /// Reads what the socket has. False: nothing will come any more; a failure waits in `failure`.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if self.ended {
+            return Poll::Ready(false);
+        }
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        } else if self.buffer.len() - self.end < READ_ROOM_BYTES_MIN && self.start > 0 {
+            self.compact();
+        }
+        if self.end == self.buffer.len() {
+            let length = self.buffer.len() + READ_BUFFER_BYTES;
+            self.buffer.resize(length, 0);
+        }
+        let Some(socket) = self.socket.as_mut() else {
+            self.failure = Some(io::ErrorKind::NotConnected.into());
+            self.ended = true;
+            return Poll::Ready(false);
+        };
+        let mut room = ReadBuf::new(&mut self.buffer[self.end..]);
+        match ready!(Pin::new(socket).poll_read(context, &mut room)) {
+            Ok(()) if room.filled().is_empty() => {
+                self.ended = true;
+                Poll::Ready(false)
+            }
+            Ok(()) => {
+                self.end += room.filled().len();
+                Poll::Ready(true)
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                self.ended = true;
+                Poll::Ready(false)
+            }
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, target: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = target.filled().len();
+        loop {
+            let bytes = (self.end - self.start).min(self.pass_bytes).min(target.remaining());
+            if bytes > 0 {
+                target.put_slice(&self.buffer[self.start..self.start + bytes]);
+                self.start += bytes;
+                self.pass_bytes -= bytes;
+                continue;
+            }
+            let read_any = target.filled().len() > before;
+            if target.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if let Front::CopyData(_) = self.front() {
+                if read_any {
+                    return Poll::Ready(Ok(()));
+                }
+                self.connection = Some(context.waker().clone());
+                wake(&mut self.copy);
+                return Poll::Pending;
+            }
+            if self.pass_bytes > 0 && self.end > self.start {
+                continue;
+            }
+            if read_any {
+                return Poll::Ready(Ok(()));
+            }
+            match self.poll_fill(context) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => {
+                    wake(&mut self.copy);
+                    return Poll::Ready(self.failure.take().map_or(Ok(()), Err));
+                }
+                Poll::Pending => {
+                    self.connection = Some(context.waker().clone());
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn socket(&mut self) -> io::Result<Pin<&mut HostTcpStream>> {
+        self.socket.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        target: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.lock().poll_read(context, target)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.lock().socket()?.poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lock().socket()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lock().socket()?.poll_shutdown(context)
+    }
+}
+
+impl TlsStream for Wire {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.channel_binding.clone().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+    }
+}
+
+/// Turns a [`Wire`] into TLS, in the host.
+pub(crate) struct Upgrade {
+    pub(crate) options: TlsOptions,
+}
+
+/// The boxed future of a handshake.
+type Handshake = Pin<Box<dyn Future<Output = Result<Wire, ConnectorError>>>>;
+
+impl TlsConnect<Wire> for Upgrade {
+    type Stream = Wire;
+    type Error = ConnectorError;
+    type Future = Handshake;
+
+    fn connect(self, mut wire: Wire) -> Handshake {
+        Box::pin(async move {
+            let socket = {
+                let mut shared = wire.lock();
+                // Bytes that came in plain text before the handshake could be somebody else's.
+                if shared.start != shared.end {
+                    return Err(ConnectorError::auth(
+                        "tls_injected_data",
+                        "somebody sent data between the server's answer to the TLS request and the handshake",
+                    ));
+                }
+                shared.socket.take()
+            };
+            let Some(mut socket) = socket else {
+                return Err(ConnectorError::internal(
+                    "socket_missing",
+                    "the socket is being upgraded already",
+                ));
+            };
+            let info = socket.start_tls(self.options).await?;
+            wire.lock().socket = Some(socket);
+            wire.channel_binding = info.channel_binding;
+            Ok(wire)
+        })
+    }
+}
+
+/// Strips the header and the trailer of a binary `COPY` from the messages they come in.
+#[derive(Default)]
+pub(crate) struct Envelope {
+    opened: bool,
+}
+
+impl Envelope {
+    /// The message with the header was passed over.
+    pub(crate) fn open(&mut self) {
+        self.opened = true;
+    }
+
+    /// The row in this message, if there is one. Err: this is not binary `COPY`.
+    pub(crate) fn row<'a>(&mut self, payload: &'a [u8]) -> Result<Option<&'a [u8]>, &'static str> {
+        let mut row = payload;
+        if !self.opened {
+            let extension = payload
+                .strip_prefix(COPY_SIGNATURE)
+                .and_then(|rest| rest.get(4..)?.first_chunk::<4>().copied())
+                .ok_or("the server's answer does not begin as binary `COPY` does")?;
+            let header_bytes = COPY_HEADER_BYTES.saturating_add(u32::from_be_bytes(extension) as usize);
+            row = payload.get(header_bytes..).ok_or("the header of the binary `COPY` is cut short")?;
+            self.opened = true;
+        }
+        Ok((!row.is_empty() && row != [0xff, 0xff]).then_some(row))
+    }
+}
+
+/// Walks over a message that is too large to buffer, noting which column made it so.
+pub(crate) struct Walker {
+    pub(crate) message_bytes_max: usize,
+    /// The `COPY` header has gone by.
+    opened: bool,
+    /// Rest of the message being walked over.
+    skip_bytes: usize,
+    total_bytes: usize,
+    /// Bytes until the next length field.
+    value_bytes: usize,
+    field: [u8; 4],
+    field_filled: usize,
+    column: Option<usize>,
+    largest: (usize, usize),
+}
+
+impl Walker {
+    pub(crate) fn new(message_bytes_max: usize) -> Self {
+        Self {
+            message_bytes_max,
+            opened: false,
+            skip_bytes: 0,
+            total_bytes: 0,
+            value_bytes: 0,
+            field: [0; 4],
+            field_filled: 0,
+            column: None,
+            largest: (0, 0),
+        }
+    }
+
+    fn start(&mut self, payload_bytes: usize) {
+        *self = Self {
+            opened: self.opened,
+            skip_bytes: payload_bytes,
+            total_bytes: payload_bytes,
+            ..Self::new(self.message_bytes_max)
+        };
+        // The field count, and in the very first message the `COPY` header, come before the first length.
+        self.value_bytes = if self.opened { 2 } else { COPY_HEADER_BYTES + 2 };
+        self.opened = true;
+    }
+
+    /// Size of the row, index of its largest column, and that column's size.
+    pub(crate) fn result(&self) -> (usize, usize, usize) {
+        (self.total_bytes, self.largest.0, self.largest.1)
+    }
+
+    fn walk(&mut self, mut bytes: &[u8]) {
+        self.skip_bytes -= bytes.len();
+        while !bytes.is_empty() {
+            let skipped = bytes.len().min(self.value_bytes);
+            self.value_bytes -= skipped;
+            bytes = &bytes[skipped..];
+            if self.value_bytes > 0 {
+                return;
+            }
+            let taken = bytes.len().min(4 - self.field_filled);
+            self.field[self.field_filled..self.field_filled + taken].copy_from_slice(&bytes[..taken]);
+            self.field_filled += taken;
+            bytes = &bytes[taken..];
+            if self.field_filled == 4 {
+                self.field_filled = 0;
+                self.value_bytes = usize::try_from(i32::from_be_bytes(self.field)).unwrap_or(0);
+                let column = self.column.map_or(0, |column| column + 1);
+                self.column = Some(column);
+                if self.value_bytes > self.largest.1 {
+                    self.largest = (column, self.value_bytes);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_envelope_leaves_the_row() {
+        let mut first = COPY_SIGNATURE.to_vec();
+        first.extend_from_slice(&[0; 8]);
+        let mut empty = first.clone();
+        empty.extend_from_slice(&[0xff, 0xff]);
+        assert_eq!(Envelope::default().row(&empty), Ok(None));
+        first.extend_from_slice(&[0, 1, 0, 0, 0, 0]);
+        let mut envelope = Envelope::default();
+        assert_eq!(envelope.row(&first), Ok(Some(&[0, 1, 0, 0, 0, 0][..])));
+        assert_eq!(envelope.row(&[0, 0]), Ok(Some(&[0, 0][..])));
+        assert_eq!(envelope.row(&[0xff, 0xff]), Ok(None));
+        assert!(Envelope::default().row(b"1\tone\n").is_err());
+    }
+
+    #[test]
+    fn the_walker_names_the_largest_column_however_the_bytes_arrive() {
+        let mut row = vec![0, 3, 0, 0, 0, 1, 7, 0, 0, 1, 0];
+        row.extend_from_slice(&[9; 256]);
+        row.extend_from_slice(&[0xff; 4]);
+        for prefix in [&[][..], &[COPY_SIGNATURE.as_slice(), &[0; 8]].concat()] {
+            let message = [prefix, &row].concat();
+            for step in [1, 2, 3, 7, 64, message.len()] {
+                let mut walker = Walker::new(10);
+                walker.opened = prefix.is_empty();
+                walker.start(message.len());
+                message.chunks(step).for_each(|bytes| walker.walk(bytes));
+                assert_eq!(walker.result(), (message.len(), 1, 256), "step {step}");
+            }
+        }
+    }
+}
