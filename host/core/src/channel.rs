@@ -1,6 +1,7 @@
 //! The channel between two stages of a task: ordered events, bounded in bytes and in frames.
 //!
-//! A frame larger than the bound still passes, alone: the bound is back-pressure, not a size check.
+//! A frame larger than the bound still passes, alone: the bound is back-pressure, not a size check. Checkpoints are
+//! bounded by number, so that a source that does nothing but checkpoint cannot fill the memory either.
 //! When the sending side is dropped without [`Sender::finish`], the receiver sees [`Closed`], never an end of stream:
 //! a crashed source must not look like a finished one.
 
@@ -11,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::contract::CheckpointEvent;
 use crate::frame::Frame;
+use crate::limits::CHANNEL_CHECKPOINTS_MAX;
 
 /// What travels: frames, the checkpoints behind them, the end.
 #[derive(Debug, Clone)]
@@ -38,9 +40,33 @@ struct Queue {
     events: VecDeque<Event>,
     bytes: u64,
     frames: u32,
+    checkpoints: usize,
     finished: bool,
     sender_gone: bool,
     receiver_gone: bool,
+    /// The receiving side has asked for something, so it is ready for the stream.
+    receiving: bool,
+    /// Id of the newest checkpoint that was taken out.
+    checkpoint_taken: Option<u64>,
+    end_taken: bool,
+}
+
+impl Queue {
+    fn has_room_for(&self, bounds: &Bounds, event: &Event) -> bool {
+        match event {
+            Event::Frame(_) => self.has_room_for_frame(bounds),
+            Event::Checkpoint(_) => self.checkpoints < CHANNEL_CHECKPOINTS_MAX,
+            Event::End => true,
+        }
+    }
+
+    fn has_room_for_frame(&self, bounds: &Bounds) -> bool {
+        self.frames == 0 || (self.bytes < bounds.bytes_max && self.frames < bounds.frames_max)
+    }
+
+    fn refuses(&self) -> bool {
+        self.receiver_gone || self.finished
+    }
 }
 
 #[derive(Debug)]
@@ -66,9 +92,13 @@ pub fn channel(bounds: Bounds) -> (Sender, Receiver) {
             events: VecDeque::new(),
             bytes: 0,
             frames: 0,
+            checkpoints: 0,
             finished: false,
             sender_gone: false,
             receiver_gone: false,
+            receiving: false,
+            checkpoint_taken: None,
+            end_taken: false,
         }),
         bounds,
         room: Notify::new(),
@@ -88,34 +118,36 @@ impl Sender {
     pub async fn send(&self, event: Event) -> Result<(), Closed> {
         let mut event = event;
         loop {
+            // Registered before the attempt, so that room made in between is not missed.
+            let notified = self.shared.room.notified();
             match self.try_send(event)? {
                 None => return Ok(()),
                 Some(back) => event = back,
             }
-            self.ready_to_send().await;
+            notified.await;
         }
     }
 
-    /// Sends if there is room, else gives the event back. Checkpoints and the end always have room.
+    /// Sends if there is room, else gives the event back. The end always has room.
     pub fn try_send(&self, event: Event) -> Result<Option<Event>, Closed> {
         let mut queue = self.shared.lock();
-        if queue.receiver_gone || queue.finished {
+        if queue.refuses() {
             return Err(Closed);
+        }
+        if !queue.has_room_for(&self.shared.bounds, &event) {
+            return Ok(Some(event));
         }
         match &event {
             Event::Frame(frame) => {
-                if !has_room(&queue, &self.shared.bounds) {
-                    return Ok(Some(event));
-                }
                 queue.bytes += frame.len_bytes();
                 queue.frames += 1;
             }
-            Event::Checkpoint(_) => {}
+            Event::Checkpoint(_) => queue.checkpoints += 1,
             Event::End => queue.finished = true,
         }
         queue.events.push_back(event);
         drop(queue);
-        self.shared.ready.notify_one();
+        self.shared.ready.notify_waiters();
         Ok(None)
     }
 
@@ -125,12 +157,40 @@ impl Sender {
             let notified = self.shared.room.notified();
             {
                 let queue = self.shared.lock();
-                if queue.receiver_gone || queue.finished || has_room(&queue, &self.shared.bounds) {
+                if queue.refuses() || queue.has_room_for_frame(&self.shared.bounds) {
                     return;
                 }
             }
             notified.await;
         }
+    }
+
+    /// Returns once the receiving side has asked for its first event: it has prepared what it needs.
+    pub async fn receiver_ready(&self) -> Result<(), Closed> {
+        loop {
+            let notified = self.shared.room.notified();
+            {
+                let queue = self.shared.lock();
+                if queue.receiving {
+                    return Ok(());
+                }
+                if queue.receiver_gone {
+                    return Err(Closed);
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// How far the receiving side has come.
+    pub fn taken(&self) -> Taken {
+        let queue = self.shared.lock();
+        Taken { checkpoint: queue.checkpoint_taken, end: queue.end_taken }
+    }
+
+    /// A view on how far the receiving side has come, for whoever has neither end.
+    pub fn gauge(&self) -> Gauge {
+        Gauge { shared: self.shared.clone() }
     }
 
     /// Says that nothing follows.
@@ -139,14 +199,33 @@ impl Sender {
     }
 }
 
-fn has_room(queue: &Queue, bounds: &Bounds) -> bool {
-    queue.frames == 0 || (queue.bytes < bounds.bytes_max && queue.frames < bounds.frames_max)
+/// How far the receiving side of a channel has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Taken {
+    /// Id of the newest checkpoint it took.
+    pub checkpoint: Option<u64>,
+    /// It took the end.
+    pub end: bool,
+}
+
+/// See [`Sender::gauge`]. Holding one keeps neither side alive.
+#[derive(Debug, Clone)]
+pub struct Gauge {
+    shared: Arc<Shared>,
+}
+
+impl Gauge {
+    /// How far the receiving side has come.
+    pub fn taken(&self) -> Taken {
+        let queue = self.shared.lock();
+        Taken { checkpoint: queue.checkpoint_taken, end: queue.end_taken }
+    }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
         self.shared.lock().sender_gone = true;
-        self.shared.ready.notify_one();
+        self.shared.ready.notify_waiters();
     }
 }
 
@@ -170,30 +249,46 @@ impl Receiver {
     /// Takes the next event if there is one.
     pub fn try_recv(&mut self) -> Result<Option<Event>, Closed> {
         let mut queue = self.shared.lock();
-        match queue.events.pop_front() {
+        let first = !std::mem::replace(&mut queue.receiving, true);
+        let event = match queue.events.pop_front() {
             Some(Event::Frame(frame)) => {
                 queue.bytes -= frame.len_bytes();
                 queue.frames -= 1;
-                drop(queue);
-                self.shared.room.notify_one();
                 Ok(Some(Event::Frame(frame)))
             }
-            Some(event) => Ok(Some(event)),
+            Some(Event::Checkpoint(checkpoint)) => {
+                queue.checkpoints -= 1;
+                queue.checkpoint_taken = Some(checkpoint.id);
+                Ok(Some(Event::Checkpoint(checkpoint)))
+            }
+            Some(Event::End) => {
+                queue.end_taken = true;
+                Ok(Some(Event::End))
+            }
             None if queue.finished => Ok(Some(Event::End)),
             None if queue.sender_gone => Err(Closed),
             None => Ok(None),
+        };
+        drop(queue);
+        if first || matches!(event, Ok(Some(_))) {
+            self.shared.room.notify_waiters();
         }
+        event
     }
 
     /// Returns when `try_recv` would answer.
     pub async fn ready_to_recv(&self) {
         loop {
             let notified = self.shared.ready.notified();
-            {
-                let queue = self.shared.lock();
+            let first = {
+                let mut queue = self.shared.lock();
                 if !queue.events.is_empty() || queue.finished || queue.sender_gone {
                     return;
                 }
+                !std::mem::replace(&mut queue.receiving, true)
+            };
+            if first {
+                self.shared.room.notify_waiters();
             }
             notified.await;
         }
@@ -212,8 +307,9 @@ impl Drop for Receiver {
         queue.events.clear();
         queue.bytes = 0;
         queue.frames = 0;
+        queue.checkpoints = 0;
         drop(queue);
-        self.shared.room.notify_one();
+        self.shared.room.notify_waiters();
     }
 }
 
@@ -278,5 +374,49 @@ mod tests {
         }
         sending.await.unwrap();
         assert_eq!(seen, 100);
+    }
+
+    fn checkpoint(id: u64) -> Event {
+        Event::Checkpoint(CheckpointEvent {
+            kind: crate::contract::CheckpointKind::Source,
+            stream: "s".into(),
+            id,
+            cursor: None,
+            records: 0,
+            bytes: 0,
+            complete: false,
+        })
+    }
+
+    #[tokio::test]
+    async fn checkpoints_are_bounded_but_never_keep_the_end_back() {
+        let (sender, mut receiver) = channel(Bounds { bytes_max: 1, frames_max: 1 });
+        for id in 1..=CHANNEL_CHECKPOINTS_MAX as u64 {
+            assert!(sender.try_send(checkpoint(id)).unwrap().is_none());
+        }
+        assert!(sender.try_send(checkpoint(0)).unwrap().is_some(), "full");
+        sender.finish().unwrap();
+        assert_eq!(sender.taken(), Taken::default());
+        assert!(matches!(receiver.recv().await, Ok(Event::Checkpoint(c)) if c.id == 1));
+        assert_eq!(sender.gauge().taken(), Taken { checkpoint: Some(1), end: false });
+        while !matches!(receiver.recv().await, Ok(Event::End)) {}
+        assert_eq!(sender.taken(), Taken { checkpoint: Some(CHANNEL_CHECKPOINTS_MAX as u64), end: true });
+    }
+
+    #[tokio::test]
+    async fn the_first_question_of_the_receiver_says_it_is_ready() {
+        let (sender, mut receiver) = channel(Bounds { bytes_max: 1, frames_max: 1 });
+        let waiting = tokio::spawn(async move { (sender.receiver_ready().await, sender) });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        assert!(receiver.try_recv().unwrap().is_none());
+        let (ready, sender) = waiting.await.unwrap();
+        assert_eq!(ready, Ok(()));
+        drop(receiver);
+        assert_eq!(sender.receiver_ready().await, Ok(()), "it was ready before it went");
+
+        let (sender, receiver) = channel(Bounds { bytes_max: 1, frames_max: 1 });
+        drop(receiver);
+        assert_eq!(sender.receiver_ready().await, Err(Closed));
     }
 }

@@ -22,6 +22,16 @@ pub const BATCH_OVERHEAD_BYTES: u64 = 16 * KIB;
 /// Frames waiting in one channel: enough to overlap, few enough to stay in cache.
 pub const INFLIGHT_BATCHES: u32 = 4;
 
+/// Checkpoints waiting in one channel: far more than a destination that commits leaves unanswered.
+pub const CHANNEL_CHECKPOINTS_MAX: usize = 64;
+/// Checkpoints handed to a destination and not yet confirmed. Beyond, new ones are merged into later ones.
+pub const CHECKPOINTS_UNCONFIRMED_MAX: usize = 4096;
+/// The largest checkpoint id: SQLite and PostgreSQL keep 64-bit signed integers. Years of checkpoints a nanosecond.
+pub const CHECKPOINT_ID_MAX: u64 = i64::MAX as u64 / 2;
+/// How far a reset moves a stream's ids ahead, so that no receipt a destination may have committed behind the state's
+/// back is newer than the reset.
+pub const RESET_ID_STEP: u64 = 1 << 32;
+
 /// A commit costs the destination an fsync and the source nothing; 64 MB apart it is below one percent.
 pub const CHECKPOINT_INTERVAL_BYTES_DEFAULT: u64 = 64 * MIB;
 pub const CHECKPOINT_INTERVAL_ROWS_DEFAULT: u64 = 1_000_000;
@@ -76,5 +86,7 @@ const _: () = {
     assert!(BATCH_BYTES_MIN > BATCH_OVERHEAD_BYTES);
     assert!(TASK_MEMORY_BYTES_MIN <= MEMORY_BYTES_MIN && MEMORY_BYTES_MIN <= MEMORY_BYTES_DEFAULT);
     assert!(HOST_MEMORY_BYTES < MEMORY_BYTES_MIN);
+    assert!((CHANNEL_CHECKPOINTS_MAX + CHECKPOINTS_UNCONFIRMED_MAX) as u64 * 1024 < RESET_ID_STEP);
+    assert!(RESET_ID_STEP * 1024 < CHECKPOINT_ID_MAX);
     assert!(CURSOR_BYTES_MAX <= STATE_VALUE_BYTES_MAX);
 };

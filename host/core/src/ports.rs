@@ -108,6 +108,22 @@ pub struct SavedCheckpoint {
     pub saved_at: i64,
 }
 
+/// The name under which [`StateStore`] keeps the values of a scope: a JSON array, unambiguous whatever the names contain.
+/// Its second element is the pipeline, the third of a stream's scope the stream, so that a reset finds them.
+pub fn state_scope_name(scope: StateScope, key: &TaskKey, connector: &str) -> String {
+    match scope {
+        StateScope::Pipeline => serde_json::json!(["pipeline", key.pipeline]),
+        StateScope::Stream => serde_json::json!(["stream", key.pipeline, key.stream]),
+        StateScope::ConnectorInstance => serde_json::json!(["connector_instance", key.pipeline, connector]),
+    }
+    .to_string()
+}
+
+/// Where the engine itself keeps what it must remember of a task; forgotten with the stream.
+pub fn task_scope_name(key: &TaskKey) -> String {
+    serde_json::json!(["stream", key.pipeline, key.stream, key.partition]).to_string()
+}
+
 /// Totals of a run of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunCounters {
@@ -217,8 +233,10 @@ pub trait StateStore: Send + Sync {
     async fn positions(&self, pipeline: Option<&str>) -> Result<Vec<SavedPosition>, StateError>;
     /// The newest runs first.
     async fn runs(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<RunRecord>, StateError>;
-    /// Forgets the positions of a pipeline's stream (none: of all its streams) so that the next run starts over, also
-    /// against the destination's receipt. Answers what was forgotten. Refused while a live process runs it.
+    /// Forgets the positions of a pipeline's stream (none: of all its streams that state knows) so that the next run starts
+    /// over, also against the destination's receipt; a stream named here is reset even if state knows nothing of it. The
+    /// connectors' own state of the stream (none: of the whole pipeline) goes too. Answers what was reset. Refused while
+    /// a live process runs it.
     async fn reset(&self, pipeline: &str, stream: Option<&str>) -> Result<Vec<TaskKey>, StateError>;
 
     async fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, StateError>;
