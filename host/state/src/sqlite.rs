@@ -1,0 +1,680 @@
+//! State in one SQLite file: write-ahead log, so it can be read while a sync runs; `synchronous = FULL`, so an answered
+//! write survives a power failure.
+//!
+//! One connection behind a mutex, used on threads that may block. Every method is one `IMMEDIATE` transaction, so what a
+//! method has read still holds when it writes, across processes too.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use rapidbyte_core::contract::{Cursor, CursorValue};
+use rapidbyte_core::limits::{CHECKPOINT_ID_MAX, RESET_ID_STEP};
+use rapidbyte_core::ports::{
+    RunCounters, RunRecord, RunStatus, SavedCheckpoint, SavedPosition, StateError, StateStore, TaskKey,
+};
+use rusqlite::types::Type;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+
+use crate::holder::{self, Holder};
+use crate::limits::{BUSY_TIMEOUT, CHECKPOINTS_KEPT, ERROR_BYTES_MAX, JOURNAL_BYTES_MAX, RUNS_KEPT};
+use crate::schema::{self, SchemaError};
+
+/// State in one SQLite file. Cheap to clone; the clones share the connection and the process's claims.
+#[derive(Clone)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    holders: PathBuf,
+    database: Mutex<Database>,
+}
+
+struct Database {
+    connection: Connection,
+    /// Made with the first claim, so that looking at the state leaves no trace.
+    holder: Option<Holder>,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SqliteStore({})", self.inner.path.display())
+    }
+}
+
+impl SqliteStore {
+    /// Opens the state at `path`, making the file and its folder if they are missing, and migrates it. Blocks.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let unavailable = |message: String| unavailable(path, message);
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(folder).map_err(|error| {
+            unavailable(format!("cannot make the folder `{}`: {error}", folder.display()))
+        })?;
+        create_private(path).map_err(|error| unavailable(explain_io(&error)))?;
+        let mut connection = Connection::open(path).map_err(|error| sqlite_error(path, &error))?;
+        prepare(&mut connection).map_err(|error| match error {
+            SchemaError::TooNew { found } => {
+                StateError::TooNew { location: path.display().to_string(), found, known: schema::VERSION }
+            }
+            SchemaError::Foreign => unavailable(
+                "it is a SQLite database of another program; name another file in `state.path`".to_owned(),
+            ),
+            SchemaError::Sqlite(error) => sqlite_error(path, &error),
+        })?;
+        let store = SqliteStore {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                holders: folder.join("holders"),
+                database: Mutex::new(Database { connection, holder: None }),
+            }),
+        };
+        Ok(store)
+    }
+
+    /// Does `work` in one transaction on a thread that may block. Dropping the future does not interrupt the work.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Write<'_>) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        self.blocking(move |inner, database| {
+            let fail = |error| sqlite_error(&inner.path, &error);
+            let Database { connection, holder } = database;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+            let answer =
+                work(&Write { inner, transaction: &transaction, holder: holder.as_ref().map(Holder::id) })?;
+            transaction.commit().map_err(fail)?;
+            Ok(answer)
+        })
+        .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StateError> {
+        self.blocking(move |inner, database| {
+            work(&database.connection).map_err(|error| sqlite_error(&inner.path, &error))
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner, &mut Database) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let inner = self.inner.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let mut database = inner.database.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            work(&inner, &mut database)
+        });
+        task.await.unwrap_or_else(|error| {
+            Err(unavailable(&self.inner.path, format!("the state's thread ended: {error}")))
+        })
+    }
+}
+
+/// An open transaction with what its work needs.
+struct Write<'a> {
+    inner: &'a Inner,
+    transaction: &'a Transaction<'a>,
+    /// This process, once it has claimed anything.
+    holder: Option<&'a str>,
+}
+
+impl Write<'_> {
+    fn error(&self, error: rusqlite::Error) -> StateError {
+        sqlite_error(&self.inner.path, &error)
+    }
+
+    fn refuse(&self, message: impl Into<String>) -> StateError {
+        unavailable(&self.inner.path, message)
+    }
+
+    /// Fails if a living process runs one of these streams; marks the runs of dead ones as crashed.
+    fn take_over(&self, pipeline: &str, stream: Option<&str>) -> Result<(), StateError> {
+        let running = {
+            let mut statement = self
+                .transaction
+                .prepare_cached(
+                    "SELECT id, stream, holder, holder_name FROM sync_runs
+                     WHERE status = 'running' AND pipeline = ?1 AND (?2 IS NULL OR stream = ?2) ORDER BY stream",
+                )
+                .map_err(|error| self.error(error))?;
+            let rows = statement.query_map(params![pipeline, stream], |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get::<_, String>(3)?,
+                ))
+            });
+            rows.and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>).map_err(|error| self.error(error))?
+        };
+        for (run_id, stream, holder_id, holder_name) in running {
+            let ours = self.holder == Some(holder_id.as_str());
+            let alive = ours
+                || holder::is_alive(&self.inner.holders, &holder_id).map_err(|error| {
+                    let folder = self.inner.holders.display();
+                    self.refuse(format!(
+                        "cannot tell whether {holder_name} still runs (lock files in `{folder}`): {error}"
+                    ))
+                })?;
+            if alive {
+                let holder = if ours { "this very process".to_owned() } else { holder_name };
+                return Err(StateError::Busy { pipeline: pipeline.to_owned(), stream, holder });
+            }
+            tracing::info!(
+                pipeline,
+                stream,
+                run_id,
+                holder_name,
+                "the process of this run died; taking over"
+            );
+            self.transaction
+                .execute(
+                    "UPDATE sync_runs SET status = 'crashed', finished_at = ?2, error = ?3 WHERE id = ?1",
+                    params![run_id, now(), format!("{holder_name} died")],
+                )
+                .map_err(|error| self.error(error))?;
+        }
+        Ok(())
+    }
+
+    /// Fails unless this process still holds the run.
+    fn holds(&self, run_id: i64) -> Result<(), StateError> {
+        let row: Option<(String, String)> = self
+            .transaction
+            .query_row("SELECT status, holder FROM sync_runs WHERE id = ?1", [run_id], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()
+            .map_err(|error| self.error(error))?;
+        match row {
+            Some((status, holder)) if status == "running" && self.holder == Some(holder.as_str()) => Ok(()),
+            Some((status, _)) => {
+                Err(self.refuse(format!("run {run_id} is not this process's any more: it is {status}")))
+            }
+            None => Err(self.refuse(format!("run {run_id} is gone"))),
+        }
+    }
+
+    fn newest(&self, key: &TaskKey) -> Result<Option<SavedCheckpoint>, StateError> {
+        newest_checkpoint(self.transaction, key).map_err(|error| self.error(error))
+    }
+
+    fn insert(
+        &self,
+        key: &TaskKey,
+        run_id: Option<i64>,
+        checkpoint: &SavedCheckpoint,
+    ) -> Result<(), StateError> {
+        let id = checkpoint_id(checkpoint.id)
+            .ok_or_else(|| self.refuse(format!("checkpoint id {} is out of range", checkpoint.id)))?;
+        let parts =
+            checkpoint.cursor.as_ref().map(|c| (c.field.as_str(), c.value.type_name(), c.value.value_text()));
+        let (field, kind, value) = match &parts {
+            Some((field, kind, value)) => (Some(*field), Some(*kind), Some(value.as_str())),
+            None => (None, None, None),
+        };
+        let task = params![
+            key.pipeline,
+            key.stream,
+            key.partition,
+            id,
+            run_id,
+            field,
+            kind,
+            value,
+            checkpoint.complete,
+            checkpoint.reset,
+            checkpoint.saved_at
+        ];
+        let execute = || -> rusqlite::Result<()> {
+            self.transaction
+                .prepare_cached(
+                    "INSERT INTO checkpoints (pipeline, stream, partition_index, id, run_id, cursor_field, cursor_type,
+                                              cursor_value, complete, reset, saved_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                )?
+                .execute(task)?;
+            let place = params![key.pipeline, key.stream, key.partition, CHECKPOINTS_KEPT];
+            self.transaction
+                .prepare_cached(
+                    "DELETE FROM checkpoints WHERE pipeline = ?1 AND stream = ?2 AND partition_index = ?3 AND id <=
+                         (SELECT id FROM checkpoints WHERE pipeline = ?1 AND stream = ?2 AND partition_index = ?3
+                          ORDER BY id DESC LIMIT 1 OFFSET ?4)",
+                )?
+                .execute(place)?;
+            if field.is_some() {
+                self.transaction
+                    .prepare_cached(
+                        "INSERT INTO sync_cursors (pipeline, stream, partition_index, cursor_field, cursor_type,
+                                                   cursor_value, updated_at)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                         ON CONFLICT DO UPDATE SET cursor_field = ?4, cursor_type = ?5, cursor_value = ?6, updated_at = ?7",
+                    )?
+                    .execute(params![key.pipeline, key.stream, key.partition, field, kind, value, checkpoint.saved_at])?;
+            } else {
+                self.transaction
+                    .prepare_cached(
+                        "DELETE FROM sync_cursors WHERE pipeline = ?1 AND stream = ?2 AND partition_index = ?3",
+                    )?
+                    .execute(params![key.pipeline, key.stream, key.partition])?;
+            }
+            Ok(())
+        };
+        execute().map_err(|error| self.error(error))
+    }
+}
+
+#[async_trait]
+impl StateStore for SqliteStore {
+    fn location(&self) -> String {
+        self.inner.path.display().to_string()
+    }
+
+    async fn begin_run(&self, pipeline: &str, stream: &str) -> Result<i64, StateError> {
+        let (pipeline, stream) = (pipeline.to_owned(), stream.to_owned());
+        // Outside the transaction: it touches the disk, and needs no lock.
+        self.blocking(|inner, database| {
+            if database.holder.is_none() {
+                let holder = Holder::enter(&inner.holders).map_err(|error| {
+                    let folder = inner.holders.display();
+                    unavailable(
+                        &inner.path,
+                        format!("cannot lock a file in `{folder}`: {}", explain_io(&error)),
+                    )
+                })?;
+                database.holder = Some(holder);
+            }
+            Ok(())
+        })
+        .await?;
+        self.write(move |write| {
+            write.take_over(&pipeline, Some(&stream))?;
+            let inserted = write.transaction.execute(
+                "INSERT INTO sync_runs (pipeline, stream, status, started_at, holder, holder_name)
+                 VALUES (?1, ?2, 'running', ?3, ?4, ?5)",
+                params![pipeline, stream, now(), write.holder.unwrap_or_default(), holder::describe_this_process()],
+            );
+            inserted.map_err(|error| write.error(error))?;
+            let run_id = write.transaction.last_insert_rowid();
+            write
+                .transaction
+                .execute(
+                    "DELETE FROM sync_runs WHERE pipeline = ?1 AND stream = ?2 AND status <> 'running' AND id <=
+                         (SELECT id FROM sync_runs WHERE pipeline = ?1 AND stream = ?2
+                          ORDER BY id DESC LIMIT 1 OFFSET ?3)",
+                    params![pipeline, stream, RUNS_KEPT],
+                )
+                .map_err(|error| write.error(error))?;
+            Ok(run_id)
+        })
+        .await
+    }
+
+    async fn finish_run(
+        &self,
+        run_id: i64,
+        status: RunStatus,
+        counters: RunCounters,
+        error: Option<&str>,
+    ) -> Result<(), StateError> {
+        let error = error.map(|error| cut(error, ERROR_BYTES_MAX));
+        self.write(move |write| {
+            if status == RunStatus::Running {
+                return Err(write.refuse(format!("run {run_id} cannot finish as running")));
+            }
+            write.holds(run_id)?;
+            write
+                .transaction
+                .execute(
+                    "UPDATE sync_runs SET status = ?2, finished_at = ?3, records_read = ?4, records_written = ?5,
+                                          bytes_read = ?6, bytes_written = ?7, error = ?8 WHERE id = ?1",
+                    params![
+                        run_id,
+                        status.as_str(),
+                        now(),
+                        integer(counters.records_read),
+                        integer(counters.records_written),
+                        integer(counters.bytes_read),
+                        integer(counters.bytes_written),
+                        error
+                    ],
+                )
+                .map_err(|error| write.error(error))?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn last_checkpoint(&self, key: &TaskKey) -> Result<Option<SavedCheckpoint>, StateError> {
+        let key = key.clone();
+        self.read(move |connection| newest_checkpoint(connection, &key)).await
+    }
+
+    async fn save_checkpoint(
+        &self,
+        run_id: i64,
+        key: &TaskKey,
+        checkpoint: &SavedCheckpoint,
+        counters: RunCounters,
+    ) -> Result<(), StateError> {
+        let (key, checkpoint) = (key.clone(), checkpoint.clone());
+        self.write(move |write| {
+            write.holds(run_id)?;
+            if let Some(last) = write.newest(&key)?
+                && checkpoint.id <= last.id
+            {
+                return Err(write.refuse(format!(
+                    "checkpoint {} of stream `{}` is not newer than the saved {}",
+                    checkpoint.id, key.stream, last.id
+                )));
+            }
+            write.insert(&key, Some(run_id), &checkpoint)?;
+            write
+                .transaction
+                .prepare_cached(
+                    "UPDATE sync_runs SET records_read = ?2, records_written = ?3, bytes_read = ?4, bytes_written = ?5
+                     WHERE id = ?1",
+                )
+                .and_then(|mut statement| {
+                    statement.execute(params![
+                        run_id,
+                        integer(counters.records_read),
+                        integer(counters.records_written),
+                        integer(counters.bytes_read),
+                        integer(counters.bytes_written)
+                    ])
+                })
+                .map_err(|error| write.error(error))?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn positions(&self, pipeline: Option<&str>) -> Result<Vec<SavedPosition>, StateError> {
+        let pipeline = pipeline.map(str::to_owned);
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT pipeline, stream, partition_index, id, cursor_field, cursor_type, cursor_value, complete, reset,
+                        saved_at
+                 FROM checkpoints AS newest
+                 WHERE (?1 IS NULL OR pipeline = ?1)
+                   AND id = (SELECT max(id) FROM checkpoints AS other WHERE other.pipeline = newest.pipeline
+                             AND other.stream = newest.stream AND other.partition_index = newest.partition_index)
+                 ORDER BY pipeline, stream, partition_index",
+            )?;
+            let rows = statement.query_map([pipeline], |row| {
+                let key = TaskKey { pipeline: row.get(0)?, stream: row.get(1)?, partition: row.get(2)? };
+                Ok(SavedPosition { key, checkpoint: saved_checkpoint(row, 3)? })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn runs(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<RunRecord>, StateError> {
+        let pipeline = pipeline.map(str::to_owned);
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, pipeline, stream, status, started_at, finished_at, records_read, records_written, bytes_read,
+                        bytes_written, error
+                 FROM sync_runs WHERE ?1 IS NULL OR pipeline = ?1 ORDER BY id DESC LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![pipeline, limit], |row| {
+                Ok(RunRecord {
+                    run_id: row.get(0)?,
+                    pipeline: row.get(1)?,
+                    stream: row.get(2)?,
+                    status: run_status(row, 3)?,
+                    started_at: row.get(4)?,
+                    finished_at: row.get(5)?,
+                    counters: RunCounters {
+                        records_read: unsigned(row, 6)?,
+                        records_written: unsigned(row, 7)?,
+                        bytes_read: unsigned(row, 8)?,
+                        bytes_written: unsigned(row, 9)?,
+                    },
+                    error: row.get(10)?,
+                })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    async fn reset(&self, pipeline: &str, stream: Option<&str>) -> Result<Vec<TaskKey>, StateError> {
+        let (pipeline, stream) = (pipeline.to_owned(), stream.map(str::to_owned));
+        self.write(move |write| {
+            write.take_over(&pipeline, stream.as_deref())?;
+            let fail = |error| write.error(error);
+            let mut keys = {
+                let mut statement = write
+                    .transaction
+                    .prepare_cached(
+                        "SELECT DISTINCT stream, partition_index FROM checkpoints
+                         WHERE pipeline = ?1 AND (?2 IS NULL OR stream = ?2) ORDER BY stream, partition_index",
+                    )
+                    .map_err(fail)?;
+                let rows = statement.query_map(params![pipeline, stream], |row| {
+                    Ok(TaskKey { pipeline: pipeline.clone(), stream: row.get(0)?, partition: row.get(1)? })
+                });
+                rows.and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>).map_err(fail)?
+            };
+            if let Some(stream) = &stream
+                && keys.is_empty()
+            {
+                keys.push(TaskKey { pipeline: pipeline.clone(), stream: stream.clone(), partition: 0 });
+            }
+            for key in &keys {
+                let last_id = write.newest(key)?.map_or(0, |last| last.id);
+                let tombstone = SavedCheckpoint {
+                    id: last_id.saturating_add(RESET_ID_STEP),
+                    cursor: None,
+                    complete: false,
+                    reset: true,
+                    saved_at: now(),
+                };
+                write.insert(key, None, &tombstone)?;
+            }
+            write
+                .transaction
+                .execute(
+                    "DELETE FROM connector_state WHERE json_valid(scope) AND json_extract(scope, '$[1]') = ?1
+                         AND (?2 IS NULL OR (json_extract(scope, '$[0]') = 'stream' AND json_extract(scope, '$[2]') = ?2))",
+                    params![pipeline, stream],
+                )
+                .map_err(fail)?;
+            Ok(keys)
+        })
+        .await
+    }
+
+    async fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let (scope, key) = (scope.to_owned(), key.to_owned());
+        self.read(move |connection| value(connection, &scope, &key)).await
+    }
+
+    async fn put(&self, scope: &str, key: &str, value: &[u8]) -> Result<(), StateError> {
+        let (scope, key, value) = (scope.to_owned(), key.to_owned(), value.to_owned());
+        self.write(move |write| {
+            store_value(write.transaction, &scope, &key, &value).map_err(|error| write.error(error))
+        })
+        .await
+    }
+
+    async fn compare_and_swap(
+        &self,
+        scope: &str,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: &[u8],
+    ) -> Result<bool, StateError> {
+        let (scope, key) = (scope.to_owned(), key.to_owned());
+        let (expected, new) = (expected.map(<[u8]>::to_vec), new.to_owned());
+        self.write(move |write| {
+            let fail = |error| write.error(error);
+            if value(write.transaction, &scope, &key).map_err(fail)? != expected {
+                return Ok(false);
+            }
+            store_value(write.transaction, &scope, &key, &new).map_err(fail)?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+fn prepare(connection: &mut Connection) -> Result<(), SchemaError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Answers the mode; a file system without shared memory keeps the old journal, which is as safe and blocks readers.
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update_and_check(None, "journal_size_limit", JOURNAL_BYTES_MAX, |_| Ok(()))?;
+    schema::migrate(connection)
+}
+
+fn newest_checkpoint(connection: &Connection, key: &TaskKey) -> rusqlite::Result<Option<SavedCheckpoint>> {
+    connection
+        .prepare_cached(
+            "SELECT id, cursor_field, cursor_type, cursor_value, complete, reset, saved_at FROM checkpoints
+             WHERE pipeline = ?1 AND stream = ?2 AND partition_index = ?3 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![key.pipeline, key.stream, key.partition], |row| saved_checkpoint(row, 0))
+        .optional()
+}
+
+/// Reads the columns id, cursor field, type and value, complete, reset, saved at, from `first` on.
+fn saved_checkpoint(row: &Row<'_>, first: usize) -> rusqlite::Result<SavedCheckpoint> {
+    let cursor = match row.get::<_, Option<String>>(first + 1)? {
+        None => None,
+        Some(field) => {
+            let (kind, value): (String, String) = (row.get(first + 2)?, row.get(first + 3)?);
+            let value = CursorValue::from_parts(&kind, &value).ok_or_else(|| {
+                conversion(first + 3, format!("`{value}` is not a cursor of type `{kind}`"))
+            })?;
+            Some(Cursor { field, value })
+        }
+    };
+    Ok(SavedCheckpoint {
+        id: unsigned(row, first)?,
+        cursor,
+        complete: row.get(first + 4)?,
+        reset: row.get(first + 5)?,
+        saved_at: row.get(first + 6)?,
+    })
+}
+
+fn value(connection: &Connection, scope: &str, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT value FROM connector_state WHERE scope = ?1 AND key = ?2")?
+        .query_row([scope, key], |row| row.get(0))
+        .optional()
+}
+
+fn store_value(connection: &Connection, scope: &str, key: &str, value: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO connector_state (scope, key, value, updated_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET value = ?3, updated_at = ?4",
+        )?
+        .execute(params![scope, key, value, now()])
+        .map(|_| ())
+}
+
+fn run_status(row: &Row<'_>, column: usize) -> rusqlite::Result<RunStatus> {
+    use RunStatus::*;
+    let word: String = row.get(column)?;
+    [Running, Succeeded, Failed, Stopped, Crashed]
+        .into_iter()
+        .find(|status| status.as_str() == word)
+        .ok_or_else(|| conversion(column, format!("`{word}` is not a status")))
+}
+
+fn conversion(column: usize, message: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, message.into())
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// A counter as SQLite keeps it: 64 bits with a sign.
+fn integer(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn checkpoint_id(id: u64) -> Option<i64> {
+    if id == 0 || id > CHECKPOINT_ID_MAX { None } else { i64::try_from(id).ok() }
+}
+
+/// Seconds since the epoch.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| integer(since.as_secs()))
+}
+
+fn cut(text: &str, bytes_max: usize) -> String {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+/// Makes the file readable for its owner only: cursors may be personal data. SQLite's own files follow its mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path).map(|_| ())
+}
+
+fn explain_io(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            format!("{error}; make the folder writable, or name another place in `state.path`")
+        }
+        std::io::ErrorKind::StorageFull => {
+            format!("{error}; free some space and run again: what was committed before is safe")
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn unavailable(path: &Path, message: impl Into<String>) -> StateError {
+    StateError::Unavailable { location: path.display().to_string(), message: message.into() }
+}
+
+/// What SQLite said, with the next step.
+fn sqlite_error(path: &Path, error: &rusqlite::Error) -> StateError {
+    let next = match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            "the file is damaged or not a state database; move it away and run again: transactional destinations know \
+             from their receipts where to go on"
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            "make the file and its folder writable, or name another place in `state.path`"
+        }
+        Some(ErrorCode::DiskFull) => "free some space and run again: what was committed before is safe",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another process kept it locked for too long; find out which one and run again"
+        }
+        Some(ErrorCode::SystemIoFailure) => "the disk or file system fails; check it and run again",
+        _ => return unavailable(path, error.to_string()),
+    };
+    unavailable(path, format!("{error}; {next}"))
+}
