@@ -1,1 +1,37 @@
-//! (owned by its module docs)
+//! Documents: text → checked pipeline, text → checked manifest. Every mistake is an error with its line, its cause and a
+//! next step; nothing is ignored.
+//!
+//! - [`spec`]: the checked pipeline, what later stages work with.
+//! - [`parse`]: from text to it. Reading goes `yaml` (text → tree with places) → `reader` (strict keys and types) →
+//!   `document` (the format) → its `rules` (what cannot be together).
+//! - [`manifest`]: the same for `rapidbyte-plugin.yaml`, from YAML or from the JSON in a component.
+//! - [`config`]: a connector's config against the schema of its manifest.
+//! - [`diagnostic`], [`render`]: errors and warnings, as text and JSON.
+//!
+//! Refuses to know: files, the environment (variables come through a function), the network, connectors' code.
+
+pub mod config;
+pub mod diagnostic;
+mod document;
+mod interpolate;
+mod json;
+pub mod limits;
+pub mod manifest;
+pub mod node;
+pub mod quantity;
+mod reader;
+pub mod render;
+pub mod span;
+pub mod spec;
+mod yaml;
+
+pub use config::{CheckedConfig, Config, ConfigSchema};
+pub use diagnostic::{Diagnostic, DocumentErrors, Located, Severity, SourceFile};
+pub use document::{decode, parse};
+pub use interpolate::Environment;
+pub use manifest::Manifest;
+pub use span::{Span, Spanned};
+pub use spec::{
+    ConnectorLocation, ConnectorRef, CursorDecl, DestinationSpec, Parsed, Pipeline, Resources, Secret,
+    SourceSpec, StateBackend, StateSpec, StreamSpec, Streams, TransformSpec, WriteSpec,
+};

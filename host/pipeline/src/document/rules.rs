@@ -1,0 +1,355 @@
+//! What is impossible although each part is fine, and what is allowed but probably not meant. Applies the destination's
+//! words to the streams.
+
+use std::collections::HashMap;
+
+use rapidbyte_core::contract::{SyncMode, WriteMode};
+use rapidbyte_core::limits as host;
+
+use super::streams::{Names, StreamWords, StreamsWords, WriteDefaults};
+use crate::diagnostic::Diagnostic;
+use crate::limits::BATCHES_IN_MEMORY_MIN;
+use crate::node::shorten;
+use crate::quantity::format_bytes;
+use crate::reader::{Reader, suggest};
+use crate::span::{Span, Spanned};
+use crate::spec::{CursorDecl, Resources, StreamSpec, Streams, TransformSpec, WriteSpec};
+
+/// Streams with defaults and overrides applied. None where nothing of them can be used.
+pub(super) fn resolve(
+    reader: &mut Reader<'_>,
+    streams: StreamsWords,
+    defaults: &WriteDefaults,
+    transforms: &[TransformSpec],
+) -> Option<Streams> {
+    let streams = match streams {
+        StreamsWords::All { span } => {
+            let write = resolve_write(reader, None, defaults);
+            if !defaults.broken {
+                warn_of_repetition(reader, &write, span, "every stream");
+            }
+            return Some(Streams::All { span, write });
+        }
+        StreamsWords::Listed(streams) => streams,
+    };
+    check_names(reader, &streams);
+    check_transforms(reader, &streams, transforms);
+    if !defaults.broken {
+        check_defaults_used(reader, &streams, defaults);
+    }
+    let resolved: Vec<_> =
+        streams.into_iter().map(|stream| resolve_stream(reader, stream, defaults, transforms)).collect();
+    (!resolved.is_empty()).then_some(Streams::Listed(resolved))
+}
+
+fn check_names(reader: &mut Reader<'_>, streams: &[StreamWords]) {
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for stream in streams {
+        if let Some(first) = seen.insert(&stream.name, stream.name.span) {
+            let message = format!("two streams are named `{}`", shorten(&written(reader, &stream.name)));
+            reader.error(
+                Diagnostic::error("duplicate_stream", stream.name.span, message)
+                    .label("named again")
+                    .related(first, "first named here")
+                    .help(
+                        "a stream is read once per pipeline; a second copy of it needs a pipeline of its own",
+                    ),
+            );
+        }
+    }
+}
+
+fn check_transforms(reader: &mut Reader<'_>, streams: &[StreamWords], transforms: &[TransformSpec]) {
+    let known = || streams.iter().map(|stream| stream.name.value.as_str());
+    for only in transforms.iter().filter_map(|transform| transform.stream.as_ref()) {
+        if known().any(|name| name == only.value) {
+            continue;
+        }
+        let message = format!("no stream is named `{}`", shorten(&written(reader, only)));
+        let error = Diagnostic::error("unknown_stream", only.span, message);
+        reader.error(match suggest(&only.value, known()) {
+            Some(similar) => error.label(format!("did you mean `{similar}`?")),
+            None => {
+                error.help("a transform's `stream` is one of `source.streams`; without it, all streams pass")
+            }
+        });
+    }
+}
+
+/// What the destination says for merge streams needs one.
+fn check_defaults_used(reader: &mut Reader<'_>, streams: &[StreamWords], defaults: &WriteDefaults) {
+    let Some(update) = &defaults.write.update_columns else { return };
+    let mode_of = |stream: &StreamWords| stream.write.mode.or(defaults.write.mode).map(|mode| mode.value);
+    if !streams.iter().any(|stream| mode_of(stream) == Some(WriteMode::Merge)) {
+        reader.error(update_columns_misplaced(update.span));
+    }
+}
+
+fn update_columns_misplaced(span: Span) -> Diagnostic {
+    Diagnostic::error("update_columns_without_merge", span, "`update_columns` needs `write_mode: merge`")
+        .help("`upsert` replaces whole records; `merge` updates the columns named here and keeps the others")
+}
+
+fn resolve_stream(
+    reader: &mut Reader<'_>,
+    stream: StreamWords,
+    defaults: &WriteDefaults,
+    transforms: &[TransformSpec],
+) -> StreamSpec {
+    let write = resolve_write(reader, Some(&stream), defaults);
+    let sync_mode = stream.sync_mode.unwrap_or(Spanned::default_of(SyncMode::FullRefresh));
+    if !stream.broken {
+        check_order(reader, &stream, sync_mode);
+        let transformed = transforms
+            .iter()
+            .any(|transform| transform.stream.as_ref().is_none_or(|only| only.value == stream.name.value));
+        check_columns(reader, &stream, &write, transformed);
+        if !defaults.broken {
+            check_replace(reader, &stream, sync_mode, &write);
+            if sync_mode.value == SyncMode::FullRefresh {
+                let whose = format!("stream `{}`", shorten(&written(reader, &stream.name)));
+                warn_of_repetition(reader, &write, stream.name.span, &whose);
+            }
+        }
+    }
+    let names = |names: Option<Names>| names.map(|names| names.value).unwrap_or_default();
+    let cursor = stream
+        .cursor_field
+        .filter(|_| sync_mode.value == SyncMode::Incremental)
+        .map(|field| CursorDecl { field, tie_breaker: names(stream.tie_breaker) });
+    StreamSpec { name: stream.name, sync_mode, cursor, columns: stream.columns, write, span: stream.span }
+}
+
+/// The stream's own words over the destination's.
+fn resolve_write(
+    reader: &mut Reader<'_>,
+    stream: Option<&StreamWords>,
+    defaults: &WriteDefaults,
+) -> WriteSpec {
+    let own = stream.map(|stream| &stream.write);
+    let mode = own
+        .and_then(|own| own.mode)
+        .or(defaults.write.mode)
+        .unwrap_or(Spanned::default_of(WriteMode::Append));
+    let own_key = own.and_then(|own| own.primary_key.as_ref());
+    let own_update = own.and_then(|own| own.update_columns.as_ref());
+    let key = own_key.or(defaults.write.primary_key.as_ref());
+    let update = own_update.or(defaults.write.update_columns.as_ref());
+    let keyed = matches!(mode.value, WriteMode::Upsert | WriteMode::Merge);
+    let judged = !defaults.broken && !stream.is_some_and(|stream| stream.broken);
+
+    if judged && keyed && key.is_none() {
+        let whose = match stream {
+            Some(stream) => format!("of stream `{}` ", shorten(&written(reader, &stream.name))),
+            None => String::new(),
+        };
+        let message = format!("the write mode `{}` {whose}needs a `primary_key`", mode.value);
+        let error = Diagnostic::error("missing_primary_key", mode.span, message)
+            .help("name the columns that identify a record, at the stream or at the destination: `primary_key: [id]`");
+        reader.error(match stream {
+            // The mode may stand at the destination, far from the stream it does not fit.
+            Some(stream) if own.is_none_or(|own| own.mode.is_none()) => {
+                error.related(stream.name.span, "for this stream")
+            }
+            _ => error,
+        });
+    }
+    if judged
+        && !keyed
+        && let Some(key) = own_key
+    {
+        let message = format!("`primary_key` has no effect with the write mode `{}`", mode.value);
+        let warning = Diagnostic::warning("unused_primary_key", key.span, message);
+        reader.warnings.push(warning.help("a key is used by `upsert` and `merge`"));
+    }
+    if judged
+        && mode.value != WriteMode::Merge
+        && let Some(update) = own_update
+    {
+        reader.error(update_columns_misplaced(update.span));
+    }
+    if judged
+        && mode.value == WriteMode::Merge
+        && let (Some(key), Some(update)) = (key, update)
+        && let Some(both) = update.iter().find(|column| key.iter().any(|key| key.value == column.value))
+    {
+        let message =
+            format!("`{}` is part of the key and cannot be updated", shorten(&written(reader, both)));
+        reader.error(
+            Diagnostic::error("key_in_update_columns", both.span, message)
+                .related(key.span, "the key is set here"),
+        );
+    }
+    let names = |names: Option<&Names>, used: bool| names.filter(|_| used).map(|names| names.value.clone());
+    WriteSpec {
+        mode,
+        primary_key: names(key, keyed).unwrap_or_default(),
+        update_columns: names(update, mode.value == WriteMode::Merge).unwrap_or_default(),
+    }
+}
+
+/// Sync mode, cursor and tie-breaker belong together.
+fn check_order(reader: &mut Reader<'_>, stream: &StreamWords, sync_mode: Spanned<SyncMode>) {
+    let name = shorten(&written(reader, &stream.name)).into_owned();
+    match (sync_mode.value, &stream.cursor_field) {
+        (SyncMode::Incremental, None) => reader.error(
+            Diagnostic::error(
+                "missing_cursor_field",
+                sync_mode.span,
+                format!("the incremental stream `{name}` needs a `cursor_field`"),
+            )
+            .help("name the column that grows with every change: `cursor_field: updated_at`"),
+        ),
+        (SyncMode::FullRefresh, Some(cursor)) => {
+            let error = Diagnostic::error(
+                "cursor_without_incremental",
+                cursor.span,
+                format!("stream `{name}` has a `cursor_field`, but a full refresh does not use one"),
+            )
+            .help("say `sync_mode: incremental`, or leave `cursor_field` out");
+            reader.error(match stream.sync_mode {
+                Some(mode) => error.related(mode.span, "the sync mode is set here"),
+                None => error.label("without `sync_mode`, a stream is read as `full_refresh`"),
+            });
+        }
+        _ => {}
+    }
+    if let (Some(tie_breaker), None) = (&stream.tie_breaker, &stream.cursor_field) {
+        reader.error(
+            Diagnostic::error(
+                "tie_breaker_without_cursor",
+                tie_breaker.span,
+                format!("stream `{name}` has a `tie_breaker` but no `cursor_field`"),
+            )
+            .help("a tie-breaker orders records whose cursor is equal"),
+        );
+    }
+    if let (Some(tie_breaker), Some(cursor)) = (&stream.tie_breaker, &stream.cursor_field)
+        && let Some(same) = tie_breaker.iter().find(|column| column.value == cursor.value)
+    {
+        reader.error(
+            Diagnostic::error("tie_breaker_is_cursor", same.span, "the `tie_breaker` is the cursor itself")
+                .help("name columns that tell records of equal cursor apart, usually the primary key"),
+        );
+    }
+}
+
+/// Columns that other keys need must be among those read.
+fn check_columns(reader: &mut Reader<'_>, stream: &StreamWords, write: &WriteSpec, transformed: bool) {
+    let Some(columns) = &stream.columns else { return };
+    let mut needed: Vec<(&Spanned<String>, &str)> = Vec::new();
+    needed.extend(stream.cursor_field.iter().map(|column| (column, "cursor_field")));
+    needed
+        .extend(stream.tie_breaker.iter().flat_map(|list| list.iter()).map(|column| (column, "tie_breaker")));
+    if !transformed {
+        // A transform may make the column.
+        needed.extend(write.primary_key.iter().map(|column| (column, "primary_key")));
+        needed.extend(write.update_columns.iter().map(|column| (column, "update_columns")));
+    }
+    for (column, key) in needed {
+        if columns.iter().any(|read| read.value == column.value) {
+            continue;
+        }
+        let shown = shorten(&written(reader, column)).into_owned();
+        let name = shorten(&written(reader, &stream.name)).into_owned();
+        let message = format!("`{shown}` of `{key}` is not among the `columns` of stream `{name}`");
+        let error = Diagnostic::error("column_not_selected", column.span, message)
+            .related(columns.span, "the columns are chosen here");
+        let similar = suggest(&column.value, columns.iter().map(|column| column.value.as_str()));
+        reader.error(match similar {
+            Some(similar) => error.label(format!("did you mean `{similar}`?")),
+            None => error.help(format!("add `{shown}` to `columns`")),
+        });
+    }
+}
+
+/// Replacing a table by the changes since last time would lose the rest.
+fn check_replace(
+    reader: &mut Reader<'_>,
+    stream: &StreamWords,
+    sync_mode: Spanned<SyncMode>,
+    write: &WriteSpec,
+) {
+    if sync_mode.value != SyncMode::Incremental || write.mode.value != WriteMode::Replace {
+        return;
+    }
+    let name = shorten(&written(reader, &stream.name)).into_owned();
+    let message = format!("stream `{name}` is incremental, but `replace` would keep only the newest changes");
+    reader.error(
+        Diagnostic::error("replace_with_incremental", write.mode.span, message)
+            .related(sync_mode.span, "the stream is incremental")
+            .help("use `append` or `upsert` for this stream, or read it with `sync_mode: full_refresh`"),
+    );
+}
+
+/// A full refresh that nobody told to append appends everything once more at every run.
+fn warn_of_repetition(reader: &mut Reader<'_>, write: &WriteSpec, span: Span, whose: &str) {
+    if write.mode.value == WriteMode::Append && !write.mode.is_stated() {
+        let message = format!("each run appends {whose} again as a whole");
+        reader.warnings.push(
+            Diagnostic::warning("repeated_append", span, message)
+                .help("say `write_mode: replace` or `upsert`; or `write_mode: append` if this is meant"),
+        );
+    }
+}
+
+pub(super) fn check_resources(reader: &mut Reader<'_>, resources: &Resources) {
+    let memory = resources.max_memory_bytes;
+    let batch = resources.max_batch_bytes;
+    let record = resources.max_record_bytes;
+    if memory.value < host::MEMORY_BYTES_MIN {
+        let message = format!("`max_memory` cannot be below {}", format_bytes(host::MEMORY_BYTES_MIN));
+        reader.error(
+            Diagnostic::error("out_of_range", memory.span, message)
+                .help("two connectors and the channel between them do not fit into less"),
+        );
+        return;
+    }
+    let batch_max = host::BATCH_BYTES_MAX.min(memory.value / BATCHES_IN_MEMORY_MIN);
+    if batch.is_stated() && batch.value > batch_max && batch_max < host::BATCH_BYTES_MAX {
+        let message = format!(
+            "`max_batch_bytes` is more than a quarter of `max_memory`, which is {}",
+            format_bytes(memory.value)
+        );
+        let error = Diagnostic::error("batch_exceeds_memory", batch.span, message).help(format!(
+            "source, destination and the channel between them hold a batch each: use at most {}",
+            format_bytes(batch_max)
+        ));
+        reader.error(match memory.is_stated() {
+            true => error.related(memory.span, "`max_memory` is set here"),
+            false => error,
+        });
+    } else if !(host::BATCH_BYTES_MIN..=host::BATCH_BYTES_MAX).contains(&batch.value) {
+        let (min, max) = (format_bytes(host::BATCH_BYTES_MIN), format_bytes(host::BATCH_BYTES_MAX));
+        let message = format!("`max_batch_bytes` must be between {min} and {max}");
+        reader.error(Diagnostic::error("out_of_range", batch.span, message));
+    } else if record.value > batch.value - host::BATCH_OVERHEAD_BYTES {
+        let room = format_bytes(batch.value - host::BATCH_OVERHEAD_BYTES);
+        let message = format!(
+            "a record of `max_record_bytes` does not fit into a batch of {}",
+            format_bytes(batch.value)
+        );
+        let error = Diagnostic::error("record_exceeds_batch", record.span, message)
+            .help(format!("lower it to {room}, or raise `max_batch_bytes`"));
+        reader.error(match batch.is_stated() {
+            true => error.related(batch.span, "`max_batch_bytes` is set here"),
+            false => error,
+        });
+    } else if record.value == 0 {
+        reader.error(Diagnostic::error("out_of_range", record.span, "`max_record_bytes` must be at least 1"));
+    }
+    let interval = resources.checkpoint_interval_bytes;
+    if interval.value == 0 {
+        let message = "`checkpoint_interval_bytes` must be at least 1";
+        reader.error(Diagnostic::error("out_of_range", interval.span, message));
+    }
+}
+
+/// A name as the document writes it: what came from the environment shows as its variable.
+fn written(reader: &Reader<'_>, name: &Spanned<String>) -> String {
+    let text = reader.file.slice(name.span);
+    match text.contains("${") {
+        true => text.to_owned(),
+        false => name.value.clone(),
+    }
+}
