@@ -1,0 +1,191 @@
+//! The command line as types. What they mean together with the environment is decided in `settings`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
+#[derive(Debug, Parser)]
+#[command(name = "rapidbyte", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "\
+Examples:
+  rapidbyte run pipelines/orders.yaml         Move what is new
+  rapidbyte check pipelines/orders.yaml       Find out what is wrong before anything moves
+  rapidbyte schema discover pipelines/orders.yaml
+  rapidbyte connector build connectors/source-jira
+
+Environment:
+  RAPIDBYTE_HOME        Where state and compiled connectors are kept [default: ~/.rapidbyte]
+  RAPIDBYTE_LOG         What is logged, by level and part: `info`, `warn,rapidbyte_engine=debug`
+  RAPIDBYTE_LOG_FORMAT  `human` or `json`
+  NO_COLOR              No colours, whatever the terminal")]
+pub struct Args {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// How results are printed on stdout
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Human)]
+    pub format: Format,
+    /// Say nothing but errors and results
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Log what happens (-v), or every step of it (-vv)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Execute a pipeline, or every pipeline of a folder
+    Run(RunArgs),
+    /// Check a pipeline from document to connectivity; nothing moves
+    Check(CheckArgs),
+    /// What a pipeline's source offers
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Make connectors
+    #[command(subcommand)]
+    Connector(ConnectorCommand),
+    /// What is remembered between runs
+    #[command(subcommand)]
+    State(StateCommand),
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Connectors that the pipeline names by path are built first, unchanged ones are not built again. Ctrl-C ends the run
+cleanly at the next checkpoint, a second Ctrl-C at once; either way the next run goes on where this one ended.
+
+Examples:
+  rapidbyte run pipelines/orders.yaml
+  rapidbyte run pipelines/                    Every `.yaml` and `.yml` file in it, one after the other
+  rapidbyte run pipelines/orders.yaml --stream orders --stream items
+  rapidbyte run pipelines/orders.yaml --format json | jq .memory_peak_bytes")]
+pub struct RunArgs {
+    /// The pipeline document, or a folder of them
+    #[arg(value_name = "PIPELINE|DIR")]
+    pub pipeline: PathBuf,
+    /// Only this stream (may be given several times)
+    #[arg(long = "stream", value_name = "STREAM")]
+    pub streams: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Checks the document, the connectors' manifests and grants, connections and credentials, the streams' schemas and keys,
+and the state database. Ends with success only if a run could start.
+
+Examples:
+  rapidbyte check pipelines/orders.yaml
+  rapidbyte check pipelines/orders.yaml --format json")]
+pub struct CheckArgs {
+    /// The pipeline document
+    pub pipeline: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// List the streams that a pipeline's source offers
+    #[command(after_help = "\
+Examples:
+  rapidbyte schema discover pipelines/orders.yaml
+  rapidbyte schema discover pipelines/orders.yaml --format json | jq '.streams[].name'")]
+    Discover {
+        /// The pipeline document
+        pipeline: PathBuf,
+    },
+    /// Show the columns of one stream
+    #[command(after_help = "\
+Examples:
+  rapidbyte schema inspect pipelines/orders.yaml --stream orders")]
+    Inspect {
+        /// The pipeline document
+        pipeline: PathBuf,
+        /// The stream, as `schema discover` names it
+        #[arg(long, value_name = "STREAM")]
+        stream: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConnectorCommand {
+    /// Build a connector crate to a WebAssembly component and compile that for this machine
+    #[command(after_help = "\
+The component with its manifest inside is named on stdout. It runs on any machine: name it under `use:`.
+
+Examples:
+  rapidbyte connector build                   The crate in this folder
+  rapidbyte connector build connectors/source-jira
+  rapidbyte connector build --debug           Quicker to build, slower to run")]
+    Build {
+        /// The crate's folder
+        #[arg(value_name = "PATH", default_value = ".")]
+        path: PathBuf,
+        /// Build with Cargo's release profile (this is the default)
+        #[arg(long, conflicts_with = "debug")]
+        release: bool,
+        /// Build with Cargo's dev profile
+        #[arg(long)]
+        debug: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// Show the saved position of every stream and the last runs
+    #[command(after_help = "\
+Examples:
+  rapidbyte state show pipelines/orders.yaml
+  rapidbyte state show pipelines/orders.yaml --format json | jq '.positions'")]
+    Show {
+        /// The pipeline document
+        pipeline: PathBuf,
+        /// How many of the last runs
+        #[arg(long, value_name = "COUNT", default_value_t = 10)]
+        runs: u32,
+    },
+    /// Forget positions, so that the next run reads from the beginning
+    #[command(after_help = "\
+What is at the destination stays there: with write mode `append`, what was moved is moved again.
+
+Examples:
+  rapidbyte state reset pipelines/orders.yaml --stream orders
+  rapidbyte state reset pipelines/orders.yaml --all")]
+    #[command(group = clap::ArgGroup::new("which").required(true))]
+    Reset {
+        /// The pipeline document
+        pipeline: PathBuf,
+        /// The stream to forget
+        #[arg(long, value_name = "STREAM", group = "which")]
+        stream: Option<String>,
+        /// Forget every stream of the pipeline
+        #[arg(long, group = "which")]
+        all: bool,
+    },
+}

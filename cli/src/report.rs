@@ -1,0 +1,170 @@
+//! What went wrong, as it is shown: one shape for every error, made from whatever the error was. The printer knows how to
+//! write it for people and for machines.
+
+use std::fmt;
+
+use rapidbyte_host::HostError;
+use rapidbyte_host::core::ConnectorError;
+use rapidbyte_host::pipeline::DocumentErrors;
+use serde::Serialize;
+
+use crate::exit::Exit;
+
+/// An error that the command line finds itself.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub code: &'static str,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
+        Failure { exit, code, message: message.into(), hint: None }
+    }
+
+    /// What was typed makes no sense.
+    pub fn usage(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, code, message)
+    }
+
+    /// This machine lacks something.
+    pub fn environment(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Exit::Environment, code, message)
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// An error ready to be shown.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub exit: Exit,
+    /// Stable, for machines.
+    pub code: String,
+    pub message: String,
+    /// What it comes from, the nearest first.
+    pub causes: Vec<String>,
+    pub hint: Option<String>,
+    /// What is wrong with a document, place by place; shown instead of the message.
+    pub document: Option<DocumentErrors>,
+}
+
+impl Report {
+    /// The parts of an error: class and code from the first in its chain that has them, the rest as causes.
+    pub fn new(error: &anyhow::Error) -> Self {
+        let mut exit = None;
+        let mut code = None;
+        let mut hint = None;
+        let mut document = None;
+        for cause in error.chain() {
+            let Some(known) = Known::of(cause) else { continue };
+            exit.get_or_insert(known.exit);
+            code.get_or_insert(known.code);
+            hint = hint.or(known.hint);
+            document = document.or(known.document);
+        }
+        let mut causes: Vec<String> = Vec::new();
+        for cause in error.chain().skip(1).map(ToString::to_string) {
+            // A variant that hands its source's message on would otherwise say it twice.
+            if causes.last().is_none_or(|last| *last != cause) {
+                causes.push(cause);
+            }
+        }
+        let message = error.to_string();
+        causes.retain(|cause| *cause != message);
+        Report {
+            exit: exit.unwrap_or(Exit::Failed),
+            code: code.unwrap_or_else(|| "error".to_owned()),
+            message,
+            causes,
+            hint,
+            document,
+        }
+    }
+
+    /// Arguments that could not be parsed, for machines.
+    pub fn usage(error: &clap::Error) -> Self {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        Report {
+            exit: Exit::Usage,
+            code: "usage".to_owned(),
+            message: first.strip_prefix("error: ").unwrap_or(first).to_owned(),
+            causes: Vec::new(),
+            hint: Some("`rapidbyte --help` lists commands and options".to_owned()),
+            document: None,
+        }
+    }
+
+    /// The JSON form; see `docs/exit-codes.md` for `class`.
+    pub fn json(&self) -> ErrorJson<'_> {
+        ErrorJson {
+            class: self.exit.word(),
+            exit_code: self.exit.code(),
+            code: &self.code,
+            message: &self.message,
+            causes: &self.causes,
+            hint: self.hint.as_deref(),
+            diagnostics: self.document.as_ref(),
+        }
+    }
+}
+
+/// An error in JSON.
+#[derive(Debug, Serialize)]
+pub struct ErrorJson<'a> {
+    class: &'static str,
+    exit_code: u8,
+    code: &'a str,
+    message: &'a str,
+    causes: &'a [String],
+    hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnostics: Option<&'a DocumentErrors>,
+}
+
+/// What an error of a known type says about itself.
+struct Known {
+    exit: Exit,
+    code: String,
+    hint: Option<String>,
+    document: Option<DocumentErrors>,
+}
+
+impl Known {
+    fn of(error: &(dyn std::error::Error + 'static)) -> Option<Known> {
+        let exit = Exit::of(error)?;
+        if let Some(failure) = error.downcast_ref::<Failure>() {
+            return Some(Known { exit, code: failure.code.to_owned(), hint: failure.hint.clone(), document: None });
+        }
+        if let Some(error) = error.downcast_ref::<ConnectorError>() {
+            return Some(Known { exit, code: error.code.clone(), hint: hint_of(error), document: None });
+        }
+        let error = error.downcast_ref::<HostError>()?;
+        let (hint, document) = match error {
+            HostError::Document(document) => (None, Some(document.clone())),
+            HostError::Connector { error: inner, .. } => (error.hint().or_else(|| hint_of(inner)), None),
+            _ => (error.hint(), None),
+        };
+        Some(Known { exit, code: error.code().to_owned(), hint, document })
+    }
+}
+
+/// The next step that a connector names in its error's details.
+fn hint_of(error: &ConnectorError) -> Option<String> {
+    let details: serde_json::Value = serde_json::from_str(error.details.as_deref()?).ok()?;
+    Some(details.get("hint")?.as_str()?.to_owned())
+}

@@ -1,0 +1,93 @@
+//! Flags and environment, resolved once. Nothing below this crate reads either.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rapidbyte_host::core::redact::Redactor;
+use tracing_subscriber::filter::Targets;
+
+use crate::args::{Color, Format, GlobalArgs};
+use crate::faults::Faults;
+use crate::report::Failure;
+
+/// Everything that holds for any command.
+pub struct Settings {
+    pub format: Format,
+    pub quiet: bool,
+    /// Whether somebody watches: stderr is a terminal.
+    pub watched: bool,
+    pub log: LogSettings,
+    pub faults: Faults,
+    /// What is handed down.
+    pub host: rapidbyte_host::Settings,
+}
+
+/// What is logged and how.
+pub struct LogSettings {
+    pub filter: Targets,
+    pub format: Format,
+}
+
+impl Settings {
+    pub fn resolve(global: &GlobalArgs, started: Instant) -> Result<Self, anyhow::Error> {
+        match global.color {
+            Color::Auto => {}
+            Color::Always => anstream::ColorChoice::Always.write_global(),
+            Color::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        // What is not Unicode can stand in no pipeline.
+        let variables: HashMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let variable = |name: &str| variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
+
+        let home = match (variable("RAPIDBYTE_HOME"), variable("HOME")) {
+            (Some(home), _) => PathBuf::from(home),
+            (None, Some(home)) => PathBuf::from(home).join(".rapidbyte"),
+            (None, None) => return Err(Failure::environment("home_unknown", "there is no home folder")
+                .hint("set RAPIDBYTE_HOME to the folder where state and compiled connectors are to be kept")
+                .into()),
+        };
+        let home = std::path::absolute(&home).map_err(|error| {
+            Failure::environment("home_unknown", format!("`{}` is no usable folder: {error}", home.display()))
+        })?;
+        let log = LogSettings::resolve(global, variable)?;
+        let faults = Faults::resolve(variable)?;
+        let watched = std::io::stderr().is_terminal() && variable("TERM") != Some("dumb");
+        let host = rapidbyte_host::Settings {
+            home,
+            environment: Arc::new(move |name| variables.get(name).cloned()),
+            redactor: Redactor::default(),
+            started,
+        };
+        Ok(Settings { format: global.format, quiet: global.quiet, watched, log, faults, host })
+    }
+}
+
+impl LogSettings {
+    fn resolve<'a>(global: &GlobalArgs, variable: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Failure> {
+        let by_flags = match (global.quiet, global.verbose) {
+            (true, _) => "error",
+            (false, 0) => "warn",
+            (false, 1) => "info",
+            (false, _) => "debug",
+        };
+        let filter = variable("RAPIDBYTE_LOG").unwrap_or(by_flags);
+        let filter = filter.parse().map_err(|error| {
+            Failure::usage("log_filter", format!("RAPIDBYTE_LOG is `{filter}`: {error}"))
+                .hint("name levels and parts, as `info` or `warn,rapidbyte_engine=debug`")
+        })?;
+        let format = match variable("RAPIDBYTE_LOG_FORMAT") {
+            None | Some("human") => Format::Human,
+            Some("json") => Format::Json,
+            Some(other) => {
+                return Err(Failure::usage("log_format", format!("RAPIDBYTE_LOG_FORMAT is `{other}`"))
+                    .hint("it can be `human` or `json`"));
+            }
+        };
+        Ok(LogSettings { filter, format })
+    }
+}

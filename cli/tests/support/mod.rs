@@ -1,0 +1,258 @@
+//! What the tests of the built binary stand on: a project in a temporary folder with a home of its own, and outcomes (exit
+//! code, stdout and stderr together) with everything filtered out that differs from machine to machine.
+
+// Each test file is a crate of its own and uses its part of this.
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+
+/// The binary under test.
+pub const RAPIDBYTE: &str = env!("CARGO_BIN_EXE_rapidbyte");
+
+/// The repository, for its connectors and examples.
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("the crate lies in the repository").to_owned()
+}
+
+/// A first-party connector's crate, for `use:`.
+pub fn connector_crate(name: &str) -> String {
+    repository().join("connectors").join(name).display().to_string()
+}
+
+/// A first-party connector as a component, built where it is not: for tests that run many pipelines and need not ask Cargo
+/// each time whether something changed.
+pub fn component(name: &str) -> String {
+    static HOME: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let home = HOME.get_or_init(|| tempfile::tempdir().expect("a temporary folder"));
+    let mut command = Command::new(RAPIDBYTE);
+    isolate(&mut command, home.path());
+    let output = command.args(["connector", "build", "--quiet", &connector_crate(name)]).output().expect("it starts");
+    assert!(output.status.success(), "building {name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a path").trim().to_owned()
+}
+
+/// A folder with pipelines and data, and a home of its own beside it.
+pub struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("rapidbyte-test-").tempdir().expect("a temporary folder");
+        let project = Project { folder };
+        std::fs::create_dir_all(project.root()).expect("the project's folder");
+        std::fs::create_dir_all(project.home()).expect("the home folder");
+        project
+    }
+
+    /// Where pipelines and data are, and where commands run.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("project")
+    }
+
+    /// `$HOME`.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// The state database of pipelines that do not name one.
+    pub fn state(&self) -> PathBuf {
+        self.home().join(".rapidbyte/state.db")
+    }
+
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.root().join(relative)
+    }
+
+    /// Writes a file, with the folders above it.
+    pub fn write(&self, relative: impl AsRef<Path>, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(relative);
+        std::fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("folders");
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+
+    /// `rapidbyte` with these arguments, in the project's folder.
+    pub fn rapidbyte<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Invocation {
+        let mut command = Command::new(RAPIDBYTE);
+        isolate(&mut command, &self.home());
+        command.args(arguments).current_dir(self.root()).stdin(Stdio::null());
+        Invocation { command, filters: self.filters() }
+    }
+
+    /// Places of this machine and this run, and what stands for them.
+    fn filters(&self) -> Vec<(String, &'static str)> {
+        let literal = |path: &Path| {
+            let text = path.display().to_string();
+            text.chars().flat_map(|c| (!c.is_alphanumeric() && c != '/').then_some('\\').into_iter().chain([c])).collect()
+        };
+        let mut filters: Vec<(String, &'static str)> = Vec::new();
+        for folder in [self.folder.path().to_owned(), self.folder.path().canonicalize().expect("it exists")] {
+            filters.push((literal(&folder.join("project")), "[PROJECT]"));
+            filters.push((literal(&folder.join("home")), "[HOME]"));
+        }
+        filters.push((literal(&repository()), "[REPOSITORY]"));
+        let patterns = [
+            (r"\b[0-9a-f]{64}\b", "[DIGEST]"),
+            (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
+            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[INSTANT]"),
+            (r"[\d,]+ rows/s", "[RATE] rows/s"),
+            (r"\bmemory peak [\d.]+ [kMG]?B", "memory peak [SIZE]"),
+            (r"\b\d+m \d\ds\b|\b\d+(\.\d+)?m?s\b", "[TIME]"),
+            (r#""(seconds|rows_per_second|memory_peak_bytes|[a-z_]*_at)":[\d.]+"#, r#""$1":"[NUMBER]""#),
+        ];
+        filters.extend(patterns.map(|(pattern, stands)| (pattern.to_owned(), stands)));
+        filters
+    }
+}
+
+/// The environment of a fresh user; only the Rust toolchain stays the developer's own.
+fn isolate(command: &mut Command, home: &Path) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("RAPIDBYTE_") || text.starts_with("PG") || text == "NO_COLOR" || text == "CLICOLOR_FORCE" {
+            command.env_remove(&name);
+        }
+    }
+    let real_home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    for (variable, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        let set = std::env::var_os(variable).unwrap_or_else(|| real_home.join(folder).into_os_string());
+        command.env(variable, set);
+    }
+    command.env("HOME", home).env("CARGO_TERM_COLOR", "never");
+    share_compiled_code(home);
+}
+
+/// Compiled connectors are kept between tests: they are named by what they are made of, so they cannot be the wrong ones.
+fn share_compiled_code(home: &Path) {
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    let cache = home.join(".rapidbyte/cache");
+    let link = cache.join("compiled");
+    if link.exists() {
+        return;
+    }
+    std::fs::create_dir_all(&shared).expect("the shared cache");
+    std::fs::create_dir_all(&cache).expect("the cache folder");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&shared, &link).expect("a link");
+}
+
+/// A command that is about to run.
+pub struct Invocation {
+    command: Command,
+    filters: Vec<(String, &'static str)>,
+}
+
+impl Invocation {
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Something else that differs from run to run, as a regular expression.
+    pub fn filter(mut self, pattern: &str, stands: &'static str) -> Self {
+        self.filters.push((pattern.to_owned(), stands));
+        self
+    }
+
+    /// Runs it to its end.
+    pub fn run(mut self) -> Outcome {
+        let output = self.command.output().expect("the binary starts");
+        Outcome::new(output, self.filters)
+    }
+
+    /// Starts it with its output kept for [`Running::wait`].
+    pub fn start(mut self) -> Running {
+        let child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        Running { child, filters: self.filters }
+    }
+}
+
+/// A command that is running.
+pub struct Running {
+    child: Child,
+    filters: Vec<(String, &'static str)>,
+}
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal: `-INT`, `-TERM`, `-KILL`.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(status.expect("`kill` starts").success(), "the process is gone already");
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    pub fn wait(self) -> Outcome {
+        let output = self.child.wait_with_output().expect("it ends");
+        Outcome::new(output, self.filters)
+    }
+}
+
+/// How a command ended.
+pub struct Outcome {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    pub filters: Vec<(String, &'static str)>,
+}
+
+impl Outcome {
+    fn new(output: Output, filters: Vec<(String, &'static str)>) -> Self {
+        Outcome {
+            status: output.status,
+            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+            filters,
+        }
+    }
+
+    /// Exit code, stdout and stderr in one text.
+    pub fn text(&self) -> String {
+        let exit = self.status.code().map_or("by a signal".to_owned(), |code| code.to_string());
+        format!("exit: {exit}\n----- stdout -----\n{}----- stderr -----\n{}", self.stdout, self.stderr)
+    }
+
+    /// The result of `--format json`.
+    pub fn json(&self) -> String {
+        assert_eq!(self.stdout.lines().count(), 1, "one JSON document on stdout:\n{}", self.text());
+        self.stdout.clone()
+    }
+
+    /// Fails with all output unless it ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{}", self.text());
+        self
+    }
+}
+
+/// Compares exit code, stdout and stderr with the snapshot of this name.
+#[macro_export]
+macro_rules! assert_outcome {
+    ($name:literal, $outcome:expr) => {{
+        let outcome: $crate::support::Outcome = $outcome;
+        let mut settings = insta::Settings::clone_current();
+        settings.set_omit_expression(true);
+        settings.set_prepend_module_to_snapshot(false);
+        for (pattern, stands) in &outcome.filters {
+            settings.add_filter(pattern, *stands);
+        }
+        settings.bind(|| insta::assert_snapshot!($name, outcome.text()));
+    }};
+}
