@@ -3,6 +3,7 @@
 //!
 //! Refuses to know: how the product works. Next to no dependencies, so that it compiles in a moment.
 
+mod bench;
 mod checks;
 mod connectors;
 mod process;
@@ -67,15 +68,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             checks::documentation(&workspace)?;
             test::run(&workspace, &[])
         }
-        "bench" => {
-            tools::ensure_wasm_target(&workspace)?;
-            let bin = tools::ensure_postgres()?;
-            workspace
-                .cargo(["run", "--release", "--quiet", "--package", "rapidbyte-benches", "--"])
-                .arguments(rest)
-                .env(xtask::postgres::binaries::VARIABLE, bin)
-                .run()
-        }
+        "bench" => bench::run(&workspace, rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

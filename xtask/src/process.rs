@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -30,6 +30,11 @@ impl Workspace {
 
     pub fn connectors(&self) -> PathBuf {
         self.root.join("connectors")
+    }
+
+    /// The folder that the product is built in.
+    pub fn target(&self) -> PathBuf {
+        self.target.clone().unwrap_or_else(|| self.root.join("target"))
     }
 
     /// A cargo command in the product's workspace.
@@ -83,6 +88,17 @@ impl Step {
             bail!("`{}` failed: {status}", self.shown);
         }
         Ok(())
+    }
+
+    /// The same, and answers its standard output.
+    pub fn stdout(mut self) -> Result<String> {
+        eprintln!("{:>12} {}", "Running", self.shown);
+        let output = self.command.stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("cannot start `{}`", self.shown))?;
+        if !output.status.success() {
+            bail!("`{}` failed: {}", self.shown, output.status);
+        }
+        String::from_utf8(output.stdout).with_context(|| format!("output of `{}`", self.shown))
     }
 
     /// Its standard output if it runs and succeeds.
