@@ -1,0 +1,89 @@
+//! The idle clock of one instance: how long a guest has neither moved data nor called for anything but the time. Waiting
+//! for the neighbours in the pipeline does not count against it, waiting for the network does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Shared by the store, which moves it on, and the watcher of a call.
+#[derive(Debug)]
+pub struct Activity {
+    start: Instant,
+    last_ms: AtomicU64,
+    /// Waits for the neighbours going on now.
+    excused: AtomicU32,
+    /// Whether the guest waits in the host.
+    waiting: AtomicBool,
+}
+
+impl Activity {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Activity {
+            start: Instant::now(),
+            last_ms: AtomicU64::new(0),
+            excused: AtomicU32::new(0),
+            waiting: AtomicBool::new(false),
+        })
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// Something happened.
+    pub fn touch(&self) {
+        self.last_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Stops the clock until the guard goes.
+    pub fn excuse(self: &Arc<Self>) -> Excused {
+        self.excused.fetch_add(1, Ordering::Relaxed);
+        Excused(self.clone())
+    }
+
+    /// Says that the guest waits in the host until the guard goes.
+    pub fn wait(self: &Arc<Self>) -> Waiting {
+        self.waiting.store(true, Ordering::Relaxed);
+        Waiting(self.clone())
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How long nothing has happened.
+    fn idle(&self) -> Duration {
+        if self.excused.load(Ordering::Relaxed) > 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(self.now_ms().saturating_sub(self.last_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Returns when nothing has happened for so long.
+    pub async fn idle_for(&self, timeout: Duration) {
+        loop {
+            let idle = self.idle();
+            if idle >= timeout {
+                return;
+            }
+            tokio::time::sleep(timeout - idle).await;
+        }
+    }
+}
+
+pub struct Excused(Arc<Activity>);
+
+impl Drop for Excused {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.excused.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub struct Waiting(Arc<Activity>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.store(false, Ordering::Relaxed);
+    }
+}

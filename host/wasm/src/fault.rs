@@ -1,0 +1,81 @@
+//! From the ways a guest can end to the one error record: what trapped, where, and what it said last.
+
+use rapidbyte_core::{ConnectorError, ErrorCategory};
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::instance::Guest;
+use crate::limits::BACKTRACE_FRAMES_MAX;
+
+/// A call ended in a trap.
+pub fn trapped(guest: &Guest, doing: &str, error: &wasmtime::Error) -> ConnectorError {
+    if let Some(wanted) = guest.memory.refused_bytes() {
+        return memory_limit(guest, wanted);
+    }
+    let trap = error.downcast_ref::<Trap>();
+    let cause = match (trap, error.downcast_ref::<I32Exit>()) {
+        (Some(trap), _) => trap.to_string(),
+        (None, Some(exit)) => format!("it exited with status {}", exit.0),
+        (None, None) => error.root_cause().to_string(),
+    };
+    // Rust and C abort by `unreachable`; what they said before is the cause.
+    let last_words = guest.reporter.last_words();
+    let said = match last_words.last() {
+        Some(_) => format!("; its last words: {}", last_words.join(" | ")),
+        None => String::new(),
+    };
+    let washer = &guest.reporter.washer;
+    let message = format!("`{}` was stopped in `{doing}`: {cause}{said}", guest.id);
+    let mut fault = ConnectorError::internal("guest_trapped", washer.message(&message));
+    let details = serde_json::json!({
+        "trap": cause,
+        "backtrace": backtrace(error),
+        "last_words": last_words,
+    });
+    fault.details = Some(washer.details(&details.to_string()));
+    fault
+}
+
+fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
+        Some(name) => crate::wash::cut(name, 200).to_owned(),
+        None => format!("function {}", frame.func_index()),
+    };
+    trace.frames().iter().take(BACKTRACE_FRAMES_MAX).map(name).collect()
+}
+
+fn memory_limit(guest: &Guest, wanted: u64) -> ConnectorError {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    ConnectorError::internal(
+        "memory_limit",
+        format!(
+            "`{}` wanted {} MB of memory, its limit is {} MB",
+            guest.id,
+            mib(wanted),
+            mib(guest.memory_bytes_max)
+        ),
+    )
+}
+
+/// A call was ended because nothing happened. Waiting in vain is the network's fault and may pass; computing in vain is a
+/// defect.
+pub fn idle(guest: &Guest, doing: &str) -> ConnectorError {
+    let seconds = guest.idle_timeout.as_secs_f64();
+    if guest.activity.is_waiting() {
+        let mut error = ConnectorError::new(
+            ErrorCategory::TransientNetwork,
+            "idle_timeout",
+            format!(
+                "`{}` waited for the network in `{doing}` for {seconds} s without moving a byte",
+                guest.id
+            ),
+        );
+        error.commit = None;
+        return error;
+    }
+    ConnectorError::internal(
+        "idle_timeout",
+        format!("`{}` computed in `{doing}` for {seconds} s without moving a byte", guest.id),
+    )
+}

@@ -1,0 +1,237 @@
+//! Frames: made, held, emitted, taken.
+
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_json::writer::LineDelimited;
+use arrow_json::{ReaderBuilder, WriterBuilder};
+use bytes::Bytes;
+use rapidbyte_core::channel::{Closed, Event, Receiver, Sender};
+use rapidbyte_core::frame::{decode_schema, schema_difference};
+use rapidbyte_core::limits::FRAMES_HELD_MAX;
+use rapidbyte_core::{ConnectorError, Frame, RunPhase};
+use wasmtime::component::Resource;
+
+use super::{Fault, HeldFrame, wrong_role};
+use crate::bindings::host_io::BatchEvent;
+use crate::limits::FRAMES_HELD_FULL;
+use crate::store::{Emitted, HostState};
+
+/// JSON of a frame may be so many times as long as its Arrow: names are repeated in every record.
+const JSON_GROWTH_MAX: u64 = 8;
+
+pub fn from_ipc(state: &mut HostState, bytes: Vec<u8>) -> Result<Resource<HeldFrame>, Fault> {
+    let frame = Frame::check(Bytes::from(bytes), state.limits.max_batch_bytes)?;
+    hold(state, frame)
+}
+
+pub fn from_json(state: &mut HostState, schema: &[u8], rows: &str) -> Result<Resource<HeldFrame>, Fault> {
+    let schema = Arc::new(decode_schema(schema)?);
+    let malformed =
+        |cause: &str| ConnectorError::frame("json_malformed", format!("the rows do not fit: {cause}"));
+    if rows.len() as u64 > state.limits.max_batch_bytes.saturating_mul(JSON_GROWTH_MAX) {
+        return Err(
+            ConnectorError::frame("frame_too_large", "the rows exceed `max-batch-bytes` many times").into()
+        );
+    }
+    // Types that the JSON reader does not know are errors; a panic of its would be a defect, not the host's end.
+    let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<RecordBatch, String> {
+        let builder =
+            ReaderBuilder::new(schema.clone()).with_batch_size(rows.len().max(1)).with_strict_mode(true);
+        let mut decoder = builder.build_decoder().map_err(|error| error.to_string())?;
+        let mut rest = rows.as_bytes();
+        while !rest.is_empty() {
+            let taken = decoder.decode(rest).map_err(|error| error.to_string())?;
+            if taken == 0 {
+                return Err("there are more rows than bytes".into());
+            }
+            rest = &rest[taken..];
+        }
+        let batch = decoder.flush().map_err(|error| error.to_string())?;
+        Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(schema.clone())))
+    }));
+    let batch = match decoded {
+        Ok(batch) => batch.map_err(|cause| malformed(&cause))?,
+        Err(_) => return Err(malformed("the schema has a type that JSON cannot fill").into()),
+    };
+    let frame = Frame::encode(&batch)?;
+    if frame.len_bytes() > state.limits.max_batch_bytes {
+        return Err(ConnectorError::frame(
+            "frame_too_large",
+            format!(
+                "a frame of {} bytes exceeds `max-batch-bytes` of {}",
+                frame.len_bytes(),
+                state.limits.max_batch_bytes
+            ),
+        )
+        .into());
+    }
+    hold(state, frame)
+}
+
+pub fn to_json(state: &mut HostState, frame: &Resource<HeldFrame>) -> Result<String, Fault> {
+    let frame = &state.table.get(frame)?.0;
+    let batch = frame.decode()?;
+    let bytes_max = frame.len_bytes().saturating_mul(JSON_GROWTH_MAX).max(state.limits.max_batch_bytes);
+    let failed =
+        |cause: &str| ConnectorError::frame("json_encoding", format!("the frame does not fit JSON: {cause}"));
+    let written = catch_unwind(AssertUnwindSafe(|| {
+        let sink = Capped { bytes: Vec::new(), bytes_max };
+        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(sink);
+        writer.write(&batch)?;
+        writer.finish()?;
+        Ok::<_, arrow_schema::ArrowError>(writer.into_inner().bytes)
+    }));
+    let bytes = match written {
+        Ok(bytes) => bytes.map_err(|error| failed(&error.to_string()))?,
+        Err(_) => return Err(failed("a value is outside its type").into()),
+    };
+    String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8").into())
+}
+
+/// Takes bytes up to a cap.
+struct Capped {
+    bytes: Vec<u8>,
+    bytes_max: u64,
+}
+
+impl Write for Capped {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if (self.bytes.len() + buf.len()) as u64 > self.bytes_max {
+            return Err(io::Error::other(format!("it is longer than {} bytes", self.bytes_max)));
+        }
+        self.bytes.extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether the guest may hold another frame.
+fn admit(state: &HostState, bytes: u64) -> Result<(), ConnectorError> {
+    let held = &state.held;
+    let bytes_max = state.limits.max_batch_bytes.saturating_mul(FRAMES_HELD_FULL);
+    if held.frames >= FRAMES_HELD_MAX
+        || (held.frames > 0 && held.frame_bytes.saturating_add(bytes) > bytes_max)
+    {
+        return Err(ConnectorError::internal(
+            "too_many_frames",
+            format!("{} frames of {} bytes are held already, drop some first", held.frames, held.frame_bytes),
+        ));
+    }
+    Ok(())
+}
+
+fn hold(state: &mut HostState, frame: Frame) -> Result<Resource<HeldFrame>, Fault> {
+    admit(state, frame.len_bytes())?;
+    let bytes = frame.len_bytes();
+    let handle = state.table.push(HeldFrame(frame))?;
+    state.held.frames += 1;
+    state.held.frame_bytes += bytes;
+    state.activity.touch();
+    Ok(handle)
+}
+
+/// Takes a frame out of the guest's hands.
+pub fn take(state: &mut HostState, frame: Resource<HeldFrame>) -> wasmtime::Result<Frame> {
+    let HeldFrame(frame) = state.table.delete(frame)?;
+    state.held.frames -= 1;
+    state.held.frame_bytes -= frame.len_bytes();
+    Ok(frame)
+}
+
+/// The way on, where the role and the phase have one and the frame is of the stream's schema.
+fn admit_emit(state: &mut HostState, frame: &Resource<HeldFrame>) -> Result<Arc<Sender>, Fault> {
+    if !matches!(state.run.phase, Some(RunPhase::Read | RunPhase::Transform)) {
+        return Err(wrong_role("emitting batches").into());
+    }
+    let outlet = state.outlet.clone().ok_or_else(|| wrong_role("emitting batches"))?;
+    let frame = &state.table.get(frame)?.0;
+    let message = frame.schema_message();
+    if state.run.emitted.as_ref().is_some_and(|emitted| emitted.message == message) {
+        return Ok(outlet);
+    }
+    let schema = frame.schema()?;
+    let expected = state.run.emitted.as_ref().map(|emitted| &emitted.schema).or(state.run.announced.as_ref());
+    if let Some(difference) = expected.and_then(|expected| schema_difference(expected, &schema)) {
+        return Err(ConnectorError::frame(
+            "schema_mismatch",
+            format!("a frame is not of the stream's schema: {difference}"),
+        )
+        .into());
+    }
+    if state.run.emitted.is_none() {
+        state.run.emitted = Some(Emitted { message: message.to_vec(), schema });
+    }
+    Ok(outlet)
+}
+
+fn downstream_gone(_: Closed) -> ConnectorError {
+    ConnectorError::internal("downstream_gone", "the next stage has ended, nobody takes more batches")
+}
+
+fn upstream_gone(_: Closed) -> ConnectorError {
+    ConnectorError::internal("upstream_gone", "the stage before ended without finishing the stream")
+}
+
+pub async fn emit(state: &mut HostState, frame: Resource<HeldFrame>) -> Result<(), Fault> {
+    let admitted = admit_emit(state, &frame);
+    let frame = take(state, frame).map_err(Fault::Trap)?;
+    let outlet = admitted?;
+    let _excused = state.activity.excuse();
+    outlet.send(Event::Frame(frame)).await.map_err(downstream_gone)?;
+    Ok(())
+}
+
+pub fn try_emit(
+    state: &mut HostState,
+    frame: Resource<HeldFrame>,
+) -> Result<Option<Resource<HeldFrame>>, Fault> {
+    let admitted = admit_emit(state, &frame);
+    let frame = take(state, frame).map_err(Fault::Trap)?;
+    match admitted?.try_send(Event::Frame(frame)).map_err(downstream_gone)? {
+        Some(Event::Frame(frame)) => Ok(Some(hold(state, frame)?)),
+        _ => {
+            state.activity.touch();
+            Ok(None)
+        }
+    }
+}
+
+fn inlet(state: &mut HostState) -> Result<&mut Receiver, Fault> {
+    if !matches!(state.run.phase, Some(RunPhase::Write | RunPhase::Transform)) {
+        return Err(wrong_role("taking batches").into());
+    }
+    admit(state, 0)?;
+    state.run.consuming = true;
+    state.inlet.as_mut().ok_or_else(|| wrong_role("taking batches").into())
+}
+
+pub async fn next(state: &mut HostState) -> Result<BatchEvent, Fault> {
+    let _excused = state.activity.excuse();
+    let event = inlet(state)?.recv().await.map_err(upstream_gone)?;
+    deliver(state, event)
+}
+
+pub fn try_next(state: &mut HostState) -> Result<Option<BatchEvent>, Fault> {
+    match inlet(state)?.try_recv().map_err(upstream_gone)? {
+        Some(event) => deliver(state, event).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn deliver(state: &mut HostState, event: Event) -> Result<BatchEvent, Fault> {
+    state.activity.touch();
+    Ok(match event {
+        Event::Frame(frame) => BatchEvent::Frame(hold(state, frame)?),
+        Event::Checkpoint(event) => {
+            state.run.outstanding.push_back(event.id);
+            BatchEvent::Checkpoint(event.into())
+        }
+        Event::End => BatchEvent::End,
+    })
+}
