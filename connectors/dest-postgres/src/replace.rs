@@ -1,0 +1,372 @@
+//! `replace`: the new table is built aside, over several checkpoints if need be, and takes the old one's place in the
+//! transaction of the last.
+//!
+//! Two ways lead there. Where nothing but grants, indexes, constraints and comments hangs on the old table, the staging
+//! table gets these too and is renamed: the old one is locked for the moment of the renaming only. Where more hangs on
+//! it (views, foreign keys, triggers, policies, publications, sequences, another owner …), the table stays and its rows
+//! are deleted and inserted anew: readers see the old rows until the commit, whatever depends on the table never notices.
+//! What is asked here is whether anything is there that renaming would lose; in doubt the rows go the long way.
+
+use std::time::Duration;
+
+use rapidbyte_postgres::Session;
+use rapidbyte_postgres::identifier::{QualifiedName, quote, quote_literal};
+use rapidbyte_sdk::prelude::*;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use crate::catalog::{self, Table, get, query, scalar};
+use crate::column::Column;
+use crate::compare;
+use crate::load::names;
+use crate::names::Task;
+use crate::prepare::create_table;
+
+/// One attempt to get the exclusive lock: new readers queue behind it for so long.
+const SWAP_LOCK_ATTEMPT: Duration = Duration::from_secs(1);
+const SWAP_LOCK_PAUSE: Duration = Duration::from_millis(200);
+
+/// SQL that creates the staging table. One's own table is taken as the model, with its defaults and checks, but without
+/// its indexes: those are built when all rows are in.
+pub fn create_sql(task: &Task, table: Option<&Table>, columns: &[Column]) -> String {
+    let staging = task.staging();
+    let create = match table {
+        Some(table) if table.owned && table.kind == "r" => format!(
+            "CREATE TABLE {staging} (LIKE {} INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY EXCLUDING STATISTICS)",
+            task.table
+        ),
+        _ => create_table(&staging, columns, &[]),
+    };
+    let comment = format!(
+        "Rapidbyte: pipeline {}, stream {}: not finished replacing {}",
+        task.pipeline, task.stream, task.table
+    );
+    format!("{create}; COMMENT ON TABLE {staging} IS {}", quote_literal(&comment))
+}
+
+pub async fn staging_exists(session: &Session, task: &Task) -> Result<bool, ConnectorError> {
+    catalog::relation_exists(session, &task.staging()).await
+}
+
+pub async fn drop_staging(session: &Session, task: &Task) -> Result<(), ConnectorError> {
+    session.execute("dropping what is staged", &format!("DROP TABLE IF EXISTS {}", task.staging())).await
+}
+
+/// Makes sure that rows of this stream fit into the staging table that an earlier run left.
+pub async fn fit_staging(
+    session: &Session,
+    task: &Task,
+    columns: &mut [Column],
+) -> Result<(), ConnectorError> {
+    let staging = task.staging();
+    let what = format!("table {staging}, which an unfinished replace left,");
+    match catalog::table(session, &staging).await? {
+        Some(table) => compare::fit(columns, &[], &table, &what),
+        None => Err(ConnectorError::internal("table_vanished", format!("{what} was there a moment ago"))),
+    }
+}
+
+/// Puts the staged rows in the place of the table's, within the open transaction. Answers why the rows had to be moved,
+/// if they had to.
+pub async fn swap(
+    session: &Session,
+    task: &Task,
+    columns: &[Column],
+    lock_wait: Duration,
+) -> Result<Option<String>, ConnectorError> {
+    let staging = task.staging();
+    let Some(table) = catalog::table(session, &task.table).await? else {
+        rename(session, &staging, &task.table, None).await?;
+        return Ok(None);
+    };
+    compare::fit(&mut columns.to_vec(), &[], &table, &format!("table {}", task.table))?;
+    if let Some(obstacle) = obstacle(session, &table, &staging).await? {
+        move_rows(session, task, columns, lock_wait).await?;
+        return Ok(Some(obstacle));
+    }
+    let Some(indexes) = indexes(session, &table).await? else {
+        move_rows(session, task, columns, lock_wait).await?;
+        return Ok(Some("it has indexes whose definition cannot be taken over".to_owned()));
+    };
+    for (number, index) in indexes.iter().enumerate() {
+        session.execute("building an index of the new table", &index.create_sql(task, number)).await?;
+    }
+    lock_exclusively(session, task, lock_wait).await?;
+    // What the decision rests on may have changed before the lock was there.
+    let changed = obstacle(session, &table, &staging).await?.is_some()
+        || self::indexes(session, &table).await?.as_ref() != Some(&indexes)
+        || catalog::table(session, &task.table).await?.is_none_or(|now| now.oid != table.oid);
+    if changed {
+        return Err(ConnectorError::transient_db(
+            "table_changed",
+            format!("table {} was altered while it was being replaced", task.table),
+        ));
+    }
+    let mut after: Vec<String> = rows_of_text(session, GRANTS, &table, &staging, &task.table).await?;
+    for (number, index) in indexes.iter().enumerate() {
+        after.push(index.adopt_sql(task, number));
+    }
+    let comment: Option<String> = scalar(
+        session,
+        "reading the table's comment",
+        "SELECT obj_description($1, 'pg_class')",
+        &[(&table.oid, Type::OID)],
+    )
+    .await?;
+    session.execute("dropping the old table", &format!("DROP TABLE {}", task.table)).await?;
+    rename(session, &staging, &task.table, comment.as_deref()).await?;
+    if !after.is_empty() {
+        session.execute("giving the new table the old one's grants and keys", &after.join("; ")).await?;
+    }
+    Ok(None)
+}
+
+async fn rename(
+    session: &Session,
+    from: &QualifiedName,
+    to: &QualifiedName,
+    comment: Option<&str>,
+) -> Result<(), ConnectorError> {
+    let comment = comment.map_or_else(|| "NULL".to_owned(), quote_literal);
+    let sql =
+        format!("COMMENT ON TABLE {from} IS {comment}; ALTER TABLE {from} RENAME TO {}", quote(&to.name));
+    session.execute("putting the new table in place", &sql).await
+}
+
+async fn move_rows(
+    session: &Session,
+    task: &Task,
+    columns: &[Column],
+    lock_wait: Duration,
+) -> Result<(), ConnectorError> {
+    let (staging, table, list) = (task.staging(), &task.table, names(columns));
+    let sql = format!(
+        "SET LOCAL lock_timeout = {}; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = 0; \
+         DELETE FROM {table}; \
+         INSERT INTO {table} ({list}) OVERRIDING SYSTEM VALUE SELECT {list} FROM {staging}; DROP TABLE {staging}",
+        lock_wait.as_millis()
+    );
+    session.execute("replacing the table's rows", &sql).await
+}
+
+/// Locks the table against readers. Never waits long at a time: readers that come while the lock is waited for would
+/// wait behind it.
+async fn lock_exclusively(session: &Session, task: &Task, wait: Duration) -> Result<(), ConnectorError> {
+    let started = tokio::time::Instant::now();
+    let sql = format!(
+        "SAVEPOINT swap; SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+        SWAP_LOCK_ATTEMPT.as_millis(),
+        task.table
+    );
+    loop {
+        match session.client().batch_execute(&sql).await {
+            Ok(()) => {
+                return session
+                    .execute("keeping the lock", "SET LOCAL lock_timeout = 0; RELEASE SAVEPOINT swap")
+                    .await;
+            }
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                session.execute("giving readers way", "ROLLBACK TO SAVEPOINT swap").await?;
+                if started.elapsed() >= wait {
+                    return Err(ConnectorError::transient_db(
+                        "table_locked",
+                        format!(
+                            "table {} could not be replaced: others have been using it for {} s without a pause",
+                            task.table,
+                            wait.as_secs()
+                        ),
+                    )
+                    .with_backoff(BackoffClass::Slow));
+                }
+                tokio::time::sleep(SWAP_LOCK_PAUSE).await;
+            }
+            Err(error) => return Err(session.error("locking the old table", &error)),
+        }
+    }
+}
+
+/// An index of the old table that the new one is to have.
+#[derive(Debug, PartialEq)]
+struct Index {
+    name: String,
+    unique: bool,
+    /// Method, columns and the rest, as `pg_get_indexdef` writes them behind `USING`.
+    definition: String,
+    /// `p` or `u` and the constraint's name, where the index is one's.
+    constraint: Option<(String, String)>,
+}
+
+impl Index {
+    fn create_sql(&self, task: &Task, number: usize) -> String {
+        let unique = if self.unique { "UNIQUE " } else { "" };
+        format!(
+            "CREATE {unique}INDEX {} ON {} USING {}",
+            quote(&task.staging_index(number)),
+            task.staging(),
+            self.definition
+        )
+    }
+
+    /// Gives it its name, or makes it the constraint's, which renames it too.
+    fn adopt_sql(&self, task: &Task, number: usize) -> String {
+        let staged = quote(&task.staging_index(number));
+        match &self.constraint {
+            Some((kind, name)) => {
+                let kind = if kind == "p" { "PRIMARY KEY" } else { "UNIQUE" };
+                format!(
+                    "ALTER TABLE {} ADD CONSTRAINT {} {kind} USING INDEX {staged}",
+                    task.table,
+                    quote(name)
+                )
+            }
+            None => {
+                let schema = quote(&task.table.schema);
+                format!("ALTER INDEX {schema}.{staged} RENAME TO {}", quote(&self.name))
+            }
+        }
+    }
+}
+
+/// None: a definition is not written as expected.
+async fn indexes(session: &Session, table: &Table) -> Result<Option<Vec<Index>>, ConnectorError> {
+    let doing = "reading the table's indexes";
+    let mut indexes = Vec::new();
+    for row in query(session, doing, INDEXES, &[(&table.oid, Type::OID)]).await? {
+        if !get::<bool>(&row, 5)? {
+            return Ok(None);
+        }
+        let kind: Option<String> = get(&row, 3)?;
+        let name: Option<String> = get(&row, 4)?;
+        indexes.push(Index {
+            name: get(&row, 0)?,
+            unique: get(&row, 1)?,
+            definition: get(&row, 2)?,
+            constraint: kind.zip(name),
+        });
+    }
+    Ok(Some(indexes))
+}
+
+/// What renaming would lose, if anything.
+async fn obstacle(
+    session: &Session,
+    table: &Table,
+    staging: &QualifiedName,
+) -> Result<Option<String>, ConnectorError> {
+    let doing = "looking at what depends on the table";
+    let found: Option<String> = scalar(session, doing, OBSTACLE, &[(&table.oid, Type::OID)]).await?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    let staged = catalog::table(session, staging).await?;
+    let staged = staged.ok_or_else(|| {
+        ConnectorError::internal("table_vanished", format!("table {staging} is gone, the replace cannot end"))
+    })?;
+    let old: String = scalar(session, doing, SHAPE, &[(&table.oid, Type::OID)]).await?;
+    let new: String = scalar(session, doing, SHAPE, &[(&staged.oid, Type::OID)]).await?;
+    Ok((old != new).then(|| "its columns, defaults or checks are not those of the stream alone".to_owned()))
+}
+
+async fn rows_of_text(
+    session: &Session,
+    sql: &str,
+    table: &Table,
+    staging: &QualifiedName,
+    target: &QualifiedName,
+) -> Result<Vec<String>, ConnectorError> {
+    let (staging, target) = (staging.to_string(), target.to_string());
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+        [(&table.oid, Type::OID), (&staging, Type::TEXT), (&target, Type::TEXT)];
+    query(session, "reading the table's grants", sql, &parameters)
+        .await?
+        .iter()
+        .map(|row| get(row, 0))
+        .collect()
+}
+
+/// Statements that leave the new table with the old one's grants and no others.
+const GRANTS: &str = "\
+    WITH old AS (SELECT relacl AS acl, relowner AS owner FROM pg_class WHERE oid = $1), \
+         new AS (SELECT relacl AS acl FROM pg_class WHERE oid = $2::text::regclass), \
+         who AS (SELECT 0 AS step, g.grantee, NULL::text AS privilege, false AS grantable \
+                 FROM (SELECT DISTINCT a.grantee FROM new, aclexplode(new.acl) a) AS g \
+                 WHERE (SELECT acl FROM old) IS DISTINCT FROM (SELECT acl FROM new) \
+                 UNION ALL \
+                 SELECT 1, a.grantee, a.privilege_type, a.is_grantable \
+                 FROM old, aclexplode(coalesce(old.acl, acldefault('r', old.owner))) a \
+                 WHERE (SELECT acl FROM old) IS DISTINCT FROM (SELECT acl FROM new)) \
+    SELECT CASE step WHEN 0 THEN format('REVOKE ALL ON TABLE %s FROM %s', $3::text, name) \
+        ELSE format('GRANT %s ON TABLE %s TO %s%s', privilege, $3::text, name, \
+            CASE WHEN grantable THEN ' WITH GRANT OPTION' ELSE '' END) END \
+    FROM who, LATERAL (SELECT CASE grantee WHEN 0 THEN 'PUBLIC' \
+        ELSE quote_ident(pg_get_userbyid(grantee)) END AS name) AS named \
+    ORDER BY step";
+
+const INDEXES: &str = "\
+    SELECT ic.relname::text, i.indisunique, \
+        substr(pg_get_indexdef(i.indexrelid), length(prefix) + 1), con.contype::text, con.conname::text, \
+        starts_with(pg_get_indexdef(i.indexrelid), prefix) \
+    FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid \
+        JOIN pg_namespace n ON n.oid = c.relnamespace \
+        LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.contype IN ('p', 'u'), \
+        LATERAL (SELECT format('CREATE %sINDEX %I ON %I.%I USING ', \
+            CASE WHEN i.indisunique THEN 'UNIQUE ' END, ic.relname, n.nspname, c.relname) AS prefix) AS p \
+    WHERE i.indrelid = $1 ORDER BY i.indexrelid";
+
+/// Columns with type, NOT NULL, collation, generation and default; then the checks.
+const SHAPE: &str = "\
+    SELECT coalesce((SELECT string_agg(ROW(a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
+            a.attcollation, a.attgenerated, pg_get_expr(d.adbin, d.adrelid))::text, ',' ORDER BY a.attnum) \
+        FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+        WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped), '') || ';' \
+    || coalesce((SELECT string_agg(ROW(conname, pg_get_constraintdef(oid))::text, ',' ORDER BY conname) \
+        FROM pg_constraint WHERE conrelid = $1 AND contype = 'c'), '')";
+
+const OBSTACLE: &str = "\
+    SELECT CASE \
+    WHEN c.relkind <> 'r' OR c.relispartition OR c.reloftype <> 0 \
+        OR EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) \
+        THEN 'it is part of a hierarchy of tables' \
+    WHEN c.relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN 'another role owns it' \
+    WHEN c.relpersistence <> 'p' OR c.reltablespace <> 0 OR c.reloptions IS NOT NULL OR c.relreplident <> 'd' \
+        OR c.relam <> (SELECT oid FROM pg_am WHERE amname = current_setting('default_table_access_method')) \
+        OR EXISTS (SELECT FROM pg_class t WHERE t.oid = c.reltoastrelid AND t.reloptions IS NOT NULL) \
+        THEN 'it has storage settings of its own' \
+    WHEN c.relrowsecurity OR c.relforcerowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) \
+        THEN 'it has row security' \
+    WHEN EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid) THEN 'it has triggers or foreign keys' \
+    WHEN EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) THEN 'it has rules' \
+    WHEN EXISTS (SELECT FROM pg_publication_rel WHERE prrelid = c.oid) THEN 'it is published' \
+    WHEN EXISTS (SELECT FROM pg_statistic_ext WHERE stxrelid = c.oid) THEN 'it has extended statistics' \
+    WHEN EXISTS (SELECT FROM pg_seclabel WHERE objoid = c.oid AND classoid = 'pg_class'::regclass) \
+        THEN 'it has security labels' \
+    WHEN EXISTS (SELECT FROM aclexplode(c.relacl) WHERE grantor <> c.relowner) \
+        THEN 'others have granted rights on it' \
+    WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped \
+            AND (attacl IS NOT NULL OR attoptions IS NOT NULL OR attidentity <> '' OR attstattarget > 0)) \
+        THEN 'it has columns with grants, options or identities of their own' \
+    WHEN EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND (contype NOT IN ('p', 'u', 'c', 'n') \
+            OR condeferrable OR NOT convalidated OR connoinherit AND contype = 'c')) \
+        THEN 'it has constraints that cannot be built aside' \
+    WHEN EXISTS (SELECT FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid WHERE i.indrelid = c.oid \
+            AND (NOT i.indisvalid OR i.indisclustered OR i.indisreplident OR i.indisexclusion \
+                OR NOT i.indimmediate OR ic.reltablespace <> 0 \
+                OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = ic.oid AND a.attstattarget > 0) \
+                OR EXISTS (SELECT FROM pg_depend d WHERE d.deptype = 'n' AND d.refobjid = ic.oid \
+                    AND d.refclassid = 'pg_class'::regclass) \
+                OR obj_description(ic.oid, 'pg_class') IS NOT NULL)) \
+        THEN 'it has indexes that cannot be built aside' \
+    WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('p', 'u') \
+            AND (obj_description(k.oid, 'pg_constraint') IS NOT NULL OR EXISTS (SELECT FROM pg_depend d \
+                WHERE d.deptype = 'n' AND d.refobjid = k.oid AND d.refclassid = 'pg_constraint'::regclass))) \
+        THEN 'something depends on its keys' \
+    WHEN EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid \
+            AND (d.deptype IN ('n', 'e', 'x') OR d.deptype = 'a' AND d.classid = 'pg_class'::regclass \
+                AND EXISTS (SELECT FROM pg_class s WHERE s.oid = d.objid AND s.relkind = 'S'))) \
+        OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid \
+            AND d.deptype IN ('e', 'x')) \
+        OR EXISTS (SELECT FROM pg_depend d JOIN pg_type t ON t.oid = d.refobjid \
+            WHERE d.refclassid = 'pg_type'::regclass AND d.deptype IN ('n', 'e', 'x') \
+            AND (t.oid = c.reltype OR t.typelem = c.reltype AND t.typcategory = 'A')) \
+        THEN 'views, functions or other objects depend on it' \
+    END FROM pg_class c WHERE c.oid = $1";
