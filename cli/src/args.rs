@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
 #[derive(Debug, Parser)]
-#[command(name = "rapidbyte", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "rapidbyte", version, disable_help_subcommand = true)]
 #[command(after_help = "\
 Examples:
   rapidbyte run pipelines/orders.yaml         Move what is new
@@ -29,7 +29,7 @@ pub struct Args {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// How results are printed on stdout
+    /// Results on stdout for people, or as one JSON document
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Human)]
     pub format: Format,
     /// Say nothing but errors and results
@@ -38,23 +38,20 @@ pub struct GlobalArgs {
     /// Log what happens (-v), or every step of it (-vv)
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Colours
+    /// Colours; by default on a terminal only
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub color: Color,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
-    /// For people
     #[default]
     Human,
-    /// One JSON document
     Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal
     Auto,
     Always,
     Never,
@@ -79,12 +76,13 @@ pub enum Command {
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Connectors that the pipeline names by path are built first, unchanged ones are not built again. Ctrl-C ends the run
-cleanly at the next checkpoint, a second Ctrl-C at once; either way the next run goes on where this one ended.
+Connectors that the pipeline names by path are built first; unchanged ones are not built again. \
+Ctrl-C ends the run cleanly at the next checkpoint, a second Ctrl-C at once. Either way the next run \
+goes on where this one ended.
 
 Examples:
   rapidbyte run pipelines/orders.yaml
-  rapidbyte run pipelines/                    Every `.yaml` and `.yml` file in it, one after the other
+  rapidbyte run pipelines/                    Every .yaml and .yml file in it
   rapidbyte run pipelines/orders.yaml --stream orders --stream items
   rapidbyte run pipelines/orders.yaml --format json | jq .memory_peak_bytes")]
 pub struct RunArgs {
@@ -98,8 +96,8 @@ pub struct RunArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Checks the document, the connectors' manifests and grants, connections and credentials, the streams' schemas and keys,
-and the state database. Ends with success only if a run could start.
+Checks the document, the connectors' manifests and grants, connections and credentials, the streams' \
+schemas and keys, and the state database. Ends with success only if a run could start.
 
 Examples:
   rapidbyte check pipelines/orders.yaml

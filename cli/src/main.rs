@@ -9,12 +9,14 @@ mod exit;
 mod faults;
 mod interrupt;
 mod logging;
+mod memory;
 mod printer;
 mod progress;
 mod quantity;
 mod report;
 mod runtime;
 mod settings;
+mod table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -47,7 +47,7 @@ pub struct Elapsed(pub Duration);
 impl Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs_f64();
-        let whole = self.0.as_secs();
+        let whole = seconds.round() as u64;
         let text = match seconds {
             s if s < 0.0995 => format!("{}ms", self.0.as_millis()),
             s if s < 9.995 => format!("{s:.2}s"),
@@ -93,7 +93,7 @@ mod tests {
     fn times_grow_their_units() {
         let times = [8, 99, 100, 9_990, 12_340, 59_960, 185_000, 7_260_000];
         let shown = times.map(|ms| Elapsed(Duration::from_millis(ms)).to_string());
-        assert_eq!(shown, ["8ms", "99ms", "0.10s", "9.99s", "12.3s", "0m 59s", "3m 05s", "2h 01m"]);
+        assert_eq!(shown, ["8ms", "99ms", "0.10s", "9.99s", "12.3s", "1m 00s", "3m 05s", "2h 01m"]);
         assert_eq!(per_second(100, Duration::from_millis(500)), 200);
         assert_eq!(per_second(100, Duration::ZERO), 0);
     }

@@ -97,14 +97,17 @@ impl Report {
 
     /// Arguments that could not be parsed, for machines.
     pub fn usage(error: &clap::Error) -> Self {
+        // The message is the first paragraph, a suggestion may follow in another.
         let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default();
+        let message: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        let message = message.join(" ");
+        let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
         Report {
             exit: Exit::Usage,
             code: "usage".to_owned(),
-            message: first.strip_prefix("error: ").unwrap_or(first).to_owned(),
+            message: message.strip_prefix("error: ").unwrap_or(&message).to_owned(),
             causes: Vec::new(),
-            hint: Some("`rapidbyte --help` lists commands and options".to_owned()),
+            hint: Some(tip.unwrap_or("`rapidbyte --help` lists commands and options").to_owned()),
             document: None,
         }
     }

@@ -4,24 +4,31 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process::Workspace;
+use crate::process::{Step, Workspace};
 
 /// The file that makes a crate a connector.
 const MANIFEST_FILE: &str = "rapidbyte-plugin.yaml";
 
-/// Builds every connector exactly as `rapidbyte run` would, so that tests find them unchanged.
-pub fn build(workspace: &Workspace) -> Result<()> {
+/// Builds every connector as `rapidbyte run` would, so that later it finds them unchanged. `rapidbyte` makes the command to
+/// do it with. Answers the folder that the components are in.
+pub fn build(workspace: &Workspace, rapidbyte: impl Fn() -> Step) -> Result<PathBuf> {
+    let mut components: Option<PathBuf> = None;
     for folder in folders(workspace)? {
-        workspace
-            .cargo(["run", "--quiet", "--package", "rapidbyte-cli", "--", "connector", "build"])
-            .arguments([folder])
-            .run()?;
+        let path = rapidbyte().arguments(["connector", "build"]).arguments([folder]).stdout()?;
+        let folder = PathBuf::from(path.trim()).parent().context("a component lies in a folder")?.to_owned();
+        let first = components.get_or_insert(folder.clone());
+        ensure!(*first == folder, "components in `{}` and in `{}`", first.display(), folder.display());
     }
-    Ok(())
+    components.context("there are no connectors")
+}
+
+/// The product as tests run it, as a command.
+pub fn rapidbyte_for_tests(workspace: &Workspace) -> Step {
+    workspace.cargo(["run", "--quiet", "--package", "rapidbyte-cli", "--"])
 }
 
 /// The crates of the connectors, in a stable order.
-pub fn folders(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+fn folders(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let all = workspace.connectors();
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(&all).with_context(|| format!("reading `{}`", all.display()))? {
@@ -31,6 +38,5 @@ pub fn folders(workspace: &Workspace) -> Result<Vec<PathBuf>> {
         }
     }
     folders.sort();
-    ensure!(!folders.is_empty(), "no connectors in `{}`", all.display());
     Ok(folders)
 }

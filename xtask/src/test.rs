@@ -6,11 +6,14 @@ use xtask::postgres::binaries;
 use crate::process::{Step, Workspace};
 use crate::{connectors, tools};
 
+/// Tells tests where the connectors are as components.
+const COMPONENTS: &str = "RAPIDBYTE_TEST_COMPONENTS";
+
 /// Runs all of them to the end, whatever fails on the way, and then says what failed.
 pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
     tools::ensure_wasm_target(workspace)?;
     let postgres = tools::ensure_postgres()?;
-    connectors::build(workspace)?;
+    let components = connectors::build(workspace, || connectors::rapidbyte_for_tests(workspace))?;
 
     let nextest = tools::has_nextest(workspace);
     let product = |arguments: &[&str]| workspace.cargo(arguments.iter().copied());
@@ -34,7 +37,8 @@ pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
     let mut failed = Vec::new();
     for (name, step) in steps {
         // A changed snapshot is a failure, never a file that waits for review.
-        let step = step.env(binaries::VARIABLE, &postgres).env("INSTA_UPDATE", "no");
+        let step = step.env("INSTA_UPDATE", "no");
+        let step = step.env(binaries::VARIABLE, &postgres).env(COMPONENTS, &components);
         if let Err(error) = step.run() {
             eprintln!("error: {error:#}");
             failed.push(name);

@@ -23,16 +23,36 @@ pub fn connector_crate(name: &str) -> String {
     repository().join("connectors").join(name).display().to_string()
 }
 
-/// A first-party connector as a component, built where it is not: for tests that run many pipelines and need not ask Cargo
-/// each time whether something changed.
-pub fn component(name: &str) -> String {
-    static HOME: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let home = HOME.get_or_init(|| tempfile::tempdir().expect("a temporary folder"));
-    let mut command = Command::new(RAPIDBYTE);
-    isolate(&mut command, home.path());
-    let output = command.args(["connector", "build", "--quiet", &connector_crate(name)]).output().expect("it starts");
-    assert!(output.status.success(), "building {name}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("a path").trim().to_owned()
+/// The folder of the first-party connectors as components (`source-postgres.wasm` …), for tests that run many pipelines and
+/// need not ask Cargo each time whether something changed. `cargo xtask test` has built them; who runs a test alone gets them
+/// built here.
+pub fn components() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let connectors = std::fs::read_dir(repository().join("connectors")).expect("the connectors' folder");
+        let crates = connectors.map(|entry| entry.expect("an entry").path());
+        let folders = crates.filter(|path| path.join("rapidbyte-plugin.yaml").is_file()).map(|path| {
+            let mut command = Command::new(RAPIDBYTE);
+            isolate(&mut command, &home());
+            let output = command.args(["connector", "build", "--quiet"]).arg(&path).output().expect("it starts");
+            assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+            let component = PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim());
+            component.parent().expect("a component lies in a folder").to_owned()
+        });
+        folders.last().expect("there are connectors")
+    };
+    FOLDER.get_or_init(|| std::env::var_os(COMPONENTS).map_or_else(build, PathBuf::from)).clone()
+}
+
+/// Where `cargo xtask test` has put the components.
+const COMPONENTS: &str = "RAPIDBYTE_TEST_COMPONENTS";
+
+/// A `RAPIDBYTE_HOME` that all tests share, for the compiled connectors in it: they are named by what they are made of, so
+/// they cannot be the wrong ones. Whoever looks at state needs another.
+pub fn home() -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
+    std::fs::create_dir_all(&home).expect("the shared home");
+    home
 }
 
 /// A folder with pipelines and data, and a home of its own beside it.
@@ -80,6 +100,7 @@ impl Project {
     pub fn rapidbyte<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Invocation {
         let mut command = Command::new(RAPIDBYTE);
         isolate(&mut command, &self.home());
+        share_compiled_code(&self.home());
         command.args(arguments).current_dir(self.root()).stdin(Stdio::null());
         Invocation { command, filters: self.filters() }
     }
@@ -124,20 +145,17 @@ fn isolate(command: &mut Command, home: &Path) {
         command.env(variable, set);
     }
     command.env("HOME", home).env("CARGO_TERM_COLOR", "never");
-    share_compiled_code(home);
 }
 
-/// Compiled connectors are kept between tests: they are named by what they are made of, so they cannot be the wrong ones.
-fn share_compiled_code(home: &Path) {
-    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
-    let cache = home.join(".rapidbyte/cache");
-    let link = cache.join("compiled");
+/// Lets a home use the compiled connectors of [`home`].
+fn share_compiled_code(own: &Path) {
+    let shared = home().join("cache");
+    let link = own.join(".rapidbyte/cache");
     if link.exists() {
         return;
     }
     std::fs::create_dir_all(&shared).expect("the shared cache");
-    std::fs::create_dir_all(&cache).expect("the cache folder");
-    #[cfg(unix)]
+    std::fs::create_dir_all(own.join(".rapidbyte")).expect("the folder in the home");
     std::os::unix::fs::symlink(&shared, &link).expect("a link");
 }
 

@@ -1,0 +1,3 @@
+//! `rapidbyte connector`: making connectors.
+
+pub mod build;

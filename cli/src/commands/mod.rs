@@ -1,0 +1,38 @@
+//! The commands, where their names say: `schema/discover.rs` is `rapidbyte schema discover`. Each calls one function of the
+//! host with an options struct and prints what it answers.
+
+mod check;
+mod connector;
+mod run;
+mod schema;
+mod state;
+
+use anyhow::Result;
+use rapidbyte_host::Host;
+
+use crate::args::{Command, ConnectorCommand, SchemaCommand, StateCommand};
+use crate::exit::Exit;
+use crate::printer::Printer;
+use crate::settings::Settings;
+
+/// Runs what was asked for.
+pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Result<Exit> {
+    let host = Host::new(settings.host.clone());
+    match command {
+        Command::Run(args) => run::run(&host, &args, settings, printer),
+        Command::Check(args) => check::check(&host, &args, settings, printer),
+        Command::Schema(SchemaCommand::Discover { pipeline }) => {
+            schema::discover::discover(&host, &pipeline, settings, printer)
+        }
+        Command::Schema(SchemaCommand::Inspect { pipeline, stream }) => {
+            schema::inspect::inspect(&host, &pipeline, &stream, settings, printer)
+        }
+        Command::Connector(ConnectorCommand::Build { path, release: _, debug }) => {
+            connector::build::build(&host, &path, debug, printer)
+        }
+        Command::State(StateCommand::Show { pipeline, runs }) => state::show::show(&host, &pipeline, runs, printer),
+        Command::State(StateCommand::Reset { pipeline, stream, all: _ }) => {
+            state::reset::reset(&host, &pipeline, stream.as_deref(), printer)
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! `rapidbyte schema`: what a source offers.
+
+pub mod discover;
+pub mod inspect;

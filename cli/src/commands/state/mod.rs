@@ -1,0 +1,4 @@
+//! `rapidbyte state`: what is remembered between runs.
+
+pub mod reset;
+pub mod show;
