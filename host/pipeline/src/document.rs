@@ -27,37 +27,57 @@ use crate::yaml;
 
 /// The only version of the format.
 const VERSION: &str = "1.0";
+const EMPTY_HELP: &str = "a pipeline starts with `version: \"1.0\"`; `docs/pipeline.md` describes the keys";
+
+const OF_STREAM: &str = "to a stream: `streams: [{ name: orders, ... }]`";
+const OF_WRITE: &str = "to `destination` or to a stream";
+const OF_CONFIG: &str = "under `config`";
 
 const DOCUMENT: Keys = Keys {
     known: &["version", "pipeline", "source", "transforms", "destination", "state", "resources"],
     later: &["contracts", "errors", "hooks"],
+    elsewhere: &[],
 };
-const SOURCE: Keys = Keys { known: &["use", "config", "streams"], later: &[] };
-const TRANSFORM: Keys = Keys { known: &["use", "config", "stream"], later: &["operations"] };
+const SOURCE: Keys = Keys {
+    known: &["use", "config", "streams"],
+    later: &[],
+    elsewhere: &[
+        ("sync_mode", OF_STREAM),
+        ("cursor_field", OF_STREAM),
+        ("tie_breaker", OF_STREAM),
+        ("columns", OF_STREAM),
+        ("write_mode", OF_WRITE),
+        ("primary_key", OF_WRITE),
+        ("update_columns", OF_WRITE),
+        ("host", OF_CONFIG),
+        ("port", OF_CONFIG),
+        ("url", OF_CONFIG),
+        ("path", OF_CONFIG),
+    ],
+};
+const TRANSFORM: Keys = Keys { known: &["use", "config", "stream"], later: &["operations"], elsewhere: &[] };
 const DESTINATION: Keys = Keys {
     known: &["use", "config", "write_mode", "primary_key", "update_columns"],
     later: &["schema_evolution", "on_data_error", "dlq_table"],
+    elsewhere: &[("host", OF_CONFIG), ("port", OF_CONFIG), ("url", OF_CONFIG), ("path", OF_CONFIG)],
 };
-const STATE: Keys = Keys { known: &["backend", "path"], later: &["connection"] };
-const RESOURCES: Keys = Keys {
-    known: &[
-        "max_memory",
-        "max_batch_bytes",
-        "max_record_bytes",
-        "parallelism",
-        "checkpoint_interval_bytes",
-        "checkpoint_interval_rows",
-        "checkpoint_interval_seconds",
-    ],
-    later: &[],
-};
+const STATE: Keys = Keys { known: &["backend", "path"], later: &["connection"], elsewhere: &[] };
+const RESOURCES: Keys = Keys::of(&[
+    "max_memory",
+    "max_batch_bytes",
+    "max_record_bytes",
+    "parallelism",
+    "checkpoint_interval_bytes",
+    "checkpoint_interval_rows",
+    "checkpoint_interval_seconds",
+]);
 
 /// Reads and checks a pipeline document. `file_name` is what messages call it; `environment` answers variables by name.
 pub fn parse(text: &str, file_name: &str, environment: Environment<'_>) -> Result<Parsed, DocumentErrors> {
     let file = Arc::new(SourceFile::new(file_name, text.strip_prefix('\u{feff}').unwrap_or(text)));
     let mut reader = Reader::new(&file, Some(environment));
     let mut problems = Vec::new();
-    let root = yaml::read(&file, DOCUMENT_BYTES_MAX, &mut problems);
+    let root = yaml::read(&file, DOCUMENT_BYTES_MAX, EMPTY_HELP, &mut problems);
     problems.into_iter().for_each(|problem| reader.error(problem));
     let pipeline = root.and_then(|root| read_document(&mut reader, &root, file.clone()));
     let Reader { errors, warnings, secrets, .. } = reader;
@@ -245,15 +265,11 @@ fn read_state(reader: &mut Reader<'_>, document: Section<'_>) -> Option<StateSpe
     let section = reader.section(&entry.value, "`state`", entry.key.span, STATE)?;
     let mut state = default;
     if let Some(node) = section.get("backend") {
-        let words = &[("sqlite", Some(StateBackend::Sqlite)), ("postgres", None)];
-        let backend = reader.word(node, "`state.backend`", words)?;
-        match backend.value {
-            Some(known) => state.backend = Spanned::new(known, backend.span),
-            None => {
-                reader.not_yet("`state.backend: postgres`", node.span);
-                return None;
-            }
+        if is_word(node, "postgres") {
+            reader.not_yet("`state.backend: postgres`", node.span);
+            return None;
         }
+        state.backend = reader.word(node, "`state.backend`", &[("sqlite", StateBackend::Sqlite)])?;
     }
     if let Some(node) = section.get("path") {
         state.path = Some(reader.name(node, "`state.path`", 4096)?);
@@ -310,6 +326,11 @@ fn read_resources(reader: &mut Reader<'_>, document: Section<'_>) -> Option<Reso
         rules::check_resources(reader, &resources);
     }
     Some(resources)
+}
+
+/// Whether a scalar is written as this very word.
+fn is_word(node: &Node, word: &str) -> bool {
+    node.as_scalar().is_some_and(|scalar| scalar.raw() == word)
 }
 
 /// Whole seconds: `60`, or a time such as `5m`.

@@ -24,6 +24,7 @@ pub const MANIFEST_FILE_NAME: &str = "rapidbyte-plugin.yaml";
 pub const MANIFEST_SECTION: &str = "rapidbyte:manifest";
 /// The contract's package, as `wasm.contract` may spell it before the version.
 const CONTRACT: &str = "rapidbyte:connector";
+const EMPTY_HELP: &str = "a manifest starts with `name`, `version` and `role`";
 /// The only target.
 const TARGET: &str = "wasm32-wasip2";
 
@@ -167,7 +168,7 @@ impl Manifest {
     pub fn from_yaml(text: &str, file_name: &str) -> Result<Self, DocumentErrors> {
         let file = Arc::new(SourceFile::new(file_name, text.strip_prefix('\u{feff}').unwrap_or(text)));
         let mut problems = Vec::new();
-        let root = yaml::read(&file, MANIFEST_BYTES_MAX, &mut problems);
+        let root = yaml::read(&file, MANIFEST_BYTES_MAX, EMPTY_HELP, &mut problems);
         let mut reader = Reader::new(&file, None);
         problems.into_iter().for_each(|problem| reader.error(problem));
         let manifest = root.and_then(|root| read::read_manifest(&mut reader, &root));

@@ -93,14 +93,15 @@ impl Scalar {
         self.filled.as_ref().map_or(&[], |filled| &filled.variables)
     }
 
-    /// Typed by YAML's core schema. Text from the environment is never null: an empty variable is an empty text.
+    /// Typed by YAML's core schema. What came from the environment is never null or out of range, but then a text: it
+    /// has no quotes to say so.
     pub fn value(&self) -> Value<'_> {
         let text = self.text();
         if !self.plain {
             return Value::Text(text);
         }
         match typed(text) {
-            Value::Null if self.is_from_environment() => Value::Text(text),
+            Value::Null | Value::Unrepresentable if self.is_from_environment() => Value::Text(text),
             value => value,
         }
     }

@@ -44,6 +44,14 @@ pub(crate) struct Keys {
     pub known: &'static [&'static str],
     /// Of the format, but not done by this version.
     pub later: &'static [&'static str],
+    /// Keys of other mappings that are often sought here, with where they belong.
+    pub elsewhere: &'static [(&'static str, &'static str)],
+}
+
+impl Keys {
+    pub const fn of(known: &'static [&'static str]) -> Keys {
+        Keys { known, later: &[], elsewhere: &[] }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -87,9 +95,13 @@ impl<'a> Reader<'a> {
                 entry.key.span,
                 format!("unknown key `{}` in {place}", shorten(key)),
             );
-            self.error(match suggest(key, known) {
-                Some(similar) => error.label(format!("did you mean `{similar}`?")),
-                None => error.help(format!("{place} may have {}", list_words(keys.known.iter().copied()))),
+            let elsewhere = keys.elsewhere.iter().find(|(other, _)| *other == key);
+            self.error(match (elsewhere, suggest(key, known)) {
+                (Some((_, home)), _) => error.help(format!("`{key}` belongs {home}")),
+                (None, Some(similar)) => error.label(format!("did you mean `{similar}`?")),
+                (None, None) => {
+                    error.help(format!("{place} may have {}", all_of(keys.known.iter().copied())))
+                }
             });
         }
         Some(Section { entries, at })
@@ -161,7 +173,7 @@ impl<'a> Reader<'a> {
         let known = || words.iter().map(|(word, _)| *word);
         let shown = self.shown(node);
         let error = Diagnostic::error("invalid_value", node.span, format!("{what} cannot be {shown}"))
-            .help(format!("it can be {}", list_words(known())));
+            .help(format!("it can be {}", one_of(known())));
         self.error(match suggest(&text, known()).filter(|_| self.is_literal(node)) {
             Some(similar) => error.label(format!("did you mean `{similar}`?")),
             None => error,
@@ -274,6 +286,11 @@ impl<'a> Reader<'a> {
         let kind = match &node.kind {
             Kind::Scalar(scalar) => {
                 let scalar = self.fill(scalar, node.span).unwrap_or_else(|| scalar.clone());
+                if scalar.value() == Value::Unrepresentable {
+                    let message = format!("the number `{}` is out of range", shorten(scalar.raw()));
+                    let error = Diagnostic::error("out_of_range", node.span, message);
+                    self.error(error.help("if a text is meant, put it in quotes"));
+                }
                 for (variable, value) in scalar.variables() {
                     let secret = Secret { variable: variable.clone(), value: value.clone() };
                     if !value.is_empty() && !self.secrets.contains(&secret) {
@@ -393,11 +410,20 @@ pub(crate) fn suggest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> O
 }
 
 /// `a`, `b` and `c`.
-pub(crate) fn list_words<'w>(words: impl Iterator<Item = &'w str>) -> String {
+pub(crate) fn all_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    list_words(words, "and")
+}
+
+/// `a`, `b` or `c`.
+pub(crate) fn one_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    list_words(words, "or")
+}
+
+fn list_words<'w>(words: impl Iterator<Item = &'w str>, joint: &str) -> String {
     let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();
     match words.split_last() {
         None => "nothing".to_owned(),
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {joint} {last}", rest.join(", ")),
     }
 }

@@ -12,8 +12,13 @@ use crate::span::{Span, Spanned};
 
 /// Reads a document. What is wrong but leaves a tree (a key given twice) is reported and reading goes on; none after
 /// an error that leaves no tree.
-pub(crate) fn read(file: &SourceFile, bytes_max: usize, problems: &mut Vec<Diagnostic>) -> Option<Node> {
-    match read_tree(file, bytes_max, problems) {
+pub(crate) fn read(
+    file: &SourceFile,
+    bytes_max: usize,
+    empty_help: &str,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Node> {
+    match read_tree(file, bytes_max, empty_help, problems) {
         Ok(node) => Some(node),
         Err(problem) => {
             problems.push(*problem);
@@ -25,6 +30,7 @@ pub(crate) fn read(file: &SourceFile, bytes_max: usize, problems: &mut Vec<Diagn
 fn read_tree(
     file: &SourceFile,
     bytes_max: usize,
+    empty_help: &str,
     problems: &mut Vec<Diagnostic>,
 ) -> Result<Node, Box<Diagnostic>> {
     let text = file.text.as_str();
@@ -49,8 +55,7 @@ fn read_tree(
     }
     builder.root.ok_or_else(|| {
         Box::new(
-            Diagnostic::error("empty_document", Span::new(0, 0), "the document is empty")
-                .help("a pipeline starts with `version: \"1.0\"`; `docs/pipeline.md` describes the keys"),
+            Diagnostic::error("empty_document", Span::new(0, 0), "the document is empty").help(empty_help),
         )
     })
 }
@@ -116,7 +121,7 @@ impl<'a> Builder<'a> {
                     .help("give each pipeline a file of its own"),
             )),
             Event::Scalar(text, style, anchor, tag) => {
-                let span = self.trimmed(span, style);
+                let span = self.trimmed(span);
                 let plain = self.core_type(tag.as_deref(), span, style == ScalarStyle::Plain)?;
                 self.charge(1, text.len(), span)?;
                 let scalar = if plain { Scalar::plain(text) } else { Scalar::quoted(text) };
@@ -304,11 +309,8 @@ impl<'a> Builder<'a> {
         Span::new(self.bytes.byte(text, marks.start.index()), self.bytes.byte(text, marks.end.index()))
     }
 
-    /// Without the white space that block and plain scalars run into.
-    fn trimmed(&self, span: Span, style: ScalarStyle) -> Span {
-        if matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted) {
-            return span;
-        }
+    /// Without the white space that the scanner counts to a scalar.
+    fn trimmed(&self, span: Span) -> Span {
         Span::new(span.start as usize, span.start as usize + self.file.slice(span).trim_end().len())
     }
 }
@@ -326,11 +328,12 @@ fn key_of(file: &SourceFile, node: Node) -> Step<Spanned<String>> {
     let span = node.span;
     let scalar = match node.kind {
         Kind::Scalar(scalar) => scalar,
-        _ if file.slice(span).starts_with('{') => {
+        // `{{ now() }}` without quotes is, to YAML, a mapping as the key of a mapping.
+        _ if file.text[..span.start as usize].ends_with('{') && file.slice(span).starts_with('{') => {
+            let message = "a `{{ ... }}` expression is part of the pipeline format, but this version does not do it yet";
             return Err(Box::new(
-                Diagnostic::error("invalid_key", span, "a mapping cannot be a key").help(
-                    "`{{ ... }}` expressions are not done by this version yet; any text with braces must be quoted",
-                ),
+                Diagnostic::error("not_supported_yet", span, message)
+                    .help("a text with braces must be quoted"),
             ));
         }
         _ => return Err(Box::new(Diagnostic::error("invalid_key", span, "only a text can be a key"))),
@@ -376,7 +379,10 @@ fn syntax_error(file: &SourceFile, bytes: &ByteIndex, error: &ScanError) -> Diag
             Some("a text that contains `: ` must be quoted; else look at the indentation")
         }
         info if info.contains("unknown anchor") => Some("an alias `*name` needs an anchor `&name` before it"),
-        info if info.contains("simple key") || info.contains("did not find expected") => {
+        info if info.contains("invalid indentation")
+            || info.contains("simple key")
+            || info.contains("did not find expected") =>
+        {
             Some("look at the indentation, and for a bracket or a quote that is not closed")
         }
         _ => None,

@@ -7,7 +7,7 @@ use super::schema::{Additional, Shape, Type};
 use super::{CheckedConfig, Config, ConfigSchema, MASK, value_to_json};
 use crate::diagnostic::Diagnostic;
 use crate::node::{Entry, Kind, Node, Scalar, Value as Typed, shorten};
-use crate::reader::{list_words, suggest};
+use crate::reader::{all_of, one_of, suggest};
 use crate::span::Span;
 
 pub(super) fn check(
@@ -154,7 +154,7 @@ impl Checker {
         let known = || shape.properties.iter().map(|(name, _)| name.as_str());
         self.errors.push(match suggest(&entry.key.value, known()) {
             Some(similar) => error.label(format!("did you mean `{similar}`?")),
-            None => error.help(format!("{} may have {}", place.name, list_words(known()))),
+            None => error.help(format!("{} may have {}", place.name, all_of(known()))),
         });
     }
 
@@ -167,14 +167,6 @@ impl Checker {
     ) -> Option<Value> {
         self.note_environment(shape, scalar, &place.pointer);
         let typed = scalar.value();
-        if typed == Typed::Unrepresentable {
-            let message = format!("{} is a number that JSON cannot hold", place.name);
-            self.errors.push(
-                Diagnostic::error("out_of_range", node.span, message)
-                    .help("if a text is meant, put it in quotes"),
-            );
-            return None;
-        }
         let types = shape.map_or(&[][..], |shape| &shape.types);
         let fits = |expected: &Type| {
             matches!(
@@ -301,7 +293,7 @@ impl Checker {
         let known = || shown.iter().map(String::as_str);
         let message = format!("{} cannot be {}", place.name, described(shape, node));
         let error = Diagnostic::error("invalid_value", node.span, message)
-            .help(format!("it can be {}", list_words(known())));
+            .help(format!("it can be {}", one_of(known())));
         let literal = node.as_scalar().filter(|scalar| !scalar.is_from_environment());
         let similar = literal.and_then(|scalar| suggest(scalar.raw(), known()));
         self.errors.push(match similar {

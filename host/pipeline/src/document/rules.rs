@@ -349,7 +349,7 @@ pub(super) fn check_resources(reader: &mut Reader<'_>, resources: &Resources) {
 fn written(reader: &Reader<'_>, name: &Spanned<String>) -> String {
     let text = reader.file.slice(name.span);
     match text.contains("${") {
-        true => text.to_owned(),
+        true => text.trim_matches(['"', '\'']).to_owned(),
         false => name.value.clone(),
     }
 }

@@ -21,6 +21,7 @@ const STREAM: Keys = Keys {
         "update_columns",
     ],
     later: &["filter", "schema_evolution"],
+    elsewhere: &[],
 };
 
 /// A list of names, at the place of its key.
@@ -153,13 +154,16 @@ fn read_stream(reader: &mut Reader<'_>, node: &Node) -> Option<StreamWords> {
         .and_then(|node| reader.name(node, "a stream's `name`", STREAM_NAME_BYTES_MAX));
     let sync_mode = match section.get("sync_mode") {
         None => None,
+        Some(node) if super::is_word(node, SyncMode::Cdc.as_str()) => {
+            reader.not_yet("`sync_mode: cdc`", node.span);
+            None
+        }
         Some(node) => {
-            let words: Vec<_> = SyncMode::ALL.iter().map(|mode| (mode.as_str(), *mode)).collect();
-            let mode = reader.word(node, &format!("the `sync_mode` of {place}"), &words);
-            if mode.is_some_and(|mode| mode.value == SyncMode::Cdc) {
-                reader.not_yet("`sync_mode: cdc`", node.span);
-            }
-            mode
+            const MODES: &[(&str, SyncMode)] = &[
+                (SyncMode::FullRefresh.as_str(), SyncMode::FullRefresh),
+                (SyncMode::Incremental.as_str(), SyncMode::Incremental),
+            ];
+            reader.word(node, &format!("the `sync_mode` of {place}"), MODES)
         }
     };
     let column = |reader: &mut Reader<'_>, key: &str| {

@@ -24,31 +24,28 @@ const MEMORY_BYTES_MAX: u64 = 4096 * MIB;
 const TIMEOUT_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
 const TEXT_BYTES_MAX: usize = 4096;
 
-const MANIFEST: Keys = Keys {
-    known: &[
-        "name",
-        "version",
-        "role",
-        "description",
-        "author",
-        "license",
-        "tier",
-        "wasm",
-        "capabilities",
-        "limits",
-        "streams",
-        "sync_modes",
-        "write_modes",
-        "config_schema",
-    ],
-    later: &[],
-};
-const WASM: Keys = Keys { known: &["entrypoint", "target", "contract", "minimum_engine"], later: &[] };
-const CAPABILITIES: Keys = Keys { known: &["network", "host_functions", "env", "filesystem"], later: &[] };
-const NETWORK: Keys = Keys { known: &["allowed_hosts", "runtime_hosts", "tls"], later: &[] };
-const ALLOWED_HOST: Keys = Keys { known: &["host", "port", "protocol", "tls"], later: &[] };
-const FILESYSTEM: Keys = Keys { known: &["config", "path", "access"], later: &[] };
-const LIMITS: Keys = Keys { known: &["memory", "timeout"], later: &[] };
+const MANIFEST: Keys = Keys::of(&[
+    "name",
+    "version",
+    "role",
+    "description",
+    "author",
+    "license",
+    "tier",
+    "wasm",
+    "capabilities",
+    "limits",
+    "streams",
+    "sync_modes",
+    "write_modes",
+    "config_schema",
+]);
+const WASM: Keys = Keys::of(&["entrypoint", "target", "contract", "minimum_engine"]);
+const CAPABILITIES: Keys = Keys::of(&["network", "host_functions", "env", "filesystem"]);
+const NETWORK: Keys = Keys::of(&["allowed_hosts", "runtime_hosts", "tls"]);
+const ALLOWED_HOST: Keys = Keys::of(&["host", "port", "protocol", "tls"]);
+const FILESYSTEM: Keys = Keys::of(&["config", "path", "access"]);
+const LIMITS: Keys = Keys::of(&["memory", "timeout"]);
 
 const TLS: &[(&str, TlsRequirement)] = &[
     ("required", TlsRequirement::Required),
@@ -218,9 +215,10 @@ fn read_capabilities(reader: &mut Reader<'_>, node: &Node, at: Span) -> Option<C
     let mut host_functions = Vec::new();
     if let Some(node) = section.get("host_functions") {
         for item in reader.list(node, "`host_functions`")? {
-            let word = reader.word(item, "a host function", HOST_FUNCTIONS)?.value;
-            if !host_functions.contains(&word) {
-                host_functions.push(word);
+            if let Some(word) = reader.word(item, "a host function", HOST_FUNCTIONS)
+                && !host_functions.contains(&word.value)
+            {
+                host_functions.push(word.value);
             }
         }
     }
@@ -247,11 +245,11 @@ fn read_capabilities(reader: &mut Reader<'_>, node: &Node, at: Span) -> Option<C
 fn read_network(reader: &mut Reader<'_>, node: &Node, at: Span) -> Option<Network> {
     let section = reader.section(node, "`network`", at, NETWORK)?;
     let tls = match section.get("tls") {
-        Some(node) => reader.word(node, "`network.tls`", TLS)?.value,
-        None => TlsRequirement::Optional,
+        Some(node) => reader.word(node, "`network.tls`", TLS).map(|word| word.value).unwrap_or_default(),
+        None => TlsRequirement::default(),
     };
     let runtime_hosts = match section.get("runtime_hosts") {
-        Some(node) => reader.boolean(node, "`runtime_hosts`")?,
+        Some(node) => reader.boolean(node, "`runtime_hosts`").unwrap_or_default(),
         None => false,
     };
     let mut allowed_hosts = Vec::new();
@@ -286,14 +284,14 @@ fn read_host(reader: &mut Reader<'_>, node: &Node, tls: TlsRequirement) -> Optio
         .and_then(|node| reader.integer(node, "`port`", 1, u64::from(u16::MAX)))
         .and_then(|port| u16::try_from(port.value).ok());
     let protocol = match section.get("protocol") {
-        Some(node) => reader.word(node, "`protocol`", &[("tcp", Protocol::Tcp)])?.value,
-        None => Protocol::Tcp,
+        Some(node) => reader.word(node, "`protocol`", &[("tcp", Protocol::Tcp)]).map(|word| word.value),
+        None => Some(Protocol::Tcp),
     };
     let tls = match section.get("tls") {
-        Some(node) => reader.word(node, "`tls`", TLS)?.value,
-        None => tls,
+        Some(node) => reader.word(node, "`tls`", TLS).map(|word| word.value),
+        None => Some(tls),
     };
-    Some(AllowedHost { host: host?, port: port?, protocol, tls })
+    Some(AllowedHost { host: host?, port: port?, protocol: protocol?, tls: tls? })
 }
 
 /// A DNS name, `*.` and at least two labels, or an IP address.
@@ -322,8 +320,8 @@ fn read_folder(reader: &mut Reader<'_>, node: &Node) -> Option<FilesystemRequest
     let start = node.entries().first().map_or(node.span, |entry| entry.key.span);
     let section = reader.section(node, PLACE, start, FILESYSTEM)?;
     let access = match section.get("access") {
-        Some(node) => reader.word(node, "`access`", ACCESS)?.value,
-        None => FilesystemAccess::Read,
+        Some(node) => reader.word(node, "`access`", ACCESS).map(|word| word.value),
+        None => Some(FilesystemAccess::Read),
     };
     let place = match (section.get("config"), section.get("path")) {
         (Some(node), None) => FilesystemPlace::Config(reader.name(node, "`config`", TEXT_BYTES_MAX)?.value),
@@ -331,7 +329,7 @@ fn read_folder(reader: &mut Reader<'_>, node: &Node) -> Option<FilesystemRequest
             let path = reader.name(node, "`path`", TEXT_BYTES_MAX)?;
             let sound = path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == "..");
             if !sound {
-                let message = format!("the path {} is not absolute", reader.shown(node));
+                let message = format!("the path {} cannot be asked for", reader.shown(node));
                 reader.error(
                     Diagnostic::error("invalid_value", node.span, message)
                         .help("write the folder's whole path, without `..`; `/` itself cannot be asked for"),
@@ -352,7 +350,7 @@ fn read_folder(reader: &mut Reader<'_>, node: &Node) -> Option<FilesystemRequest
             return None;
         }
     };
-    Some(FilesystemRequest { place, access })
+    Some(FilesystemRequest { place, access: access? })
 }
 
 fn read_limits(reader: &mut Reader<'_>, manifest: Section<'_>) -> Option<ConnectorLimits> {
