@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -17,6 +16,8 @@ use crate::errors::Endpoint;
 use crate::limits::ROW_OVERHEAD_BYTES_MAX;
 use crate::wire::{CopyRows, Envelope, Upgrade, Walker, Wire};
 
+pub use crate::wire::Take;
+
 /// Text forms that read back to the same value anywhere, and no time limits: a copy lasts as long as it lasts, and a
 /// full channel downstream looks like an idle transaction.
 const SETTINGS: &str = "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; \
@@ -29,7 +30,7 @@ pub struct Session {
     client: Client,
     endpoint: Endpoint,
     wire: Wire,
-    driver: tokio::task::JoinHandle<()>,
+    driver: Driver,
     failure: Rc<RefCell<Option<ConnectorError>>>,
     server_version_num: u32,
 }
@@ -76,7 +77,7 @@ impl Session {
         let (client, connection) =
             config.connect_raw(wire.clone(), upgrade).await.map_err(|error| endpoint.error(doing, &error))?;
         let failure = Rc::new(RefCell::new(None));
-        let driver = tokio::task::spawn_local({
+        let driver = Driver(tokio::task::spawn_local({
             let failure = Rc::clone(&failure);
             let endpoint = endpoint.clone();
             async move {
@@ -84,7 +85,7 @@ impl Session {
                     failure.replace(Some(endpoint.error("talking to the server", &error)));
                 }
             }
-        });
+        }));
         let mut session =
             Self { client, endpoint: endpoint.clone(), wire, driver, failure, server_version_num: 0 };
         session.execute("preparing the session", SETTINGS).await?;
@@ -165,10 +166,20 @@ impl Session {
 
     /// Says goodbye and waits until it is said.
     pub async fn close(self) {
-        let Self { client, driver, .. } = self;
+        let Self { client, mut driver, .. } = self;
         drop(client);
-        // The task only ends by itself; that it was cancelled with its runtime is no failure either.
-        drop(driver.await);
+        // How the task ended no longer matters.
+        drop((&mut driver.0).await);
+    }
+}
+
+/// The task that drives the connection. It ends with its session, however much the server still has to say: that is
+/// how a read is broken off.
+struct Driver(tokio::task::JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -210,24 +221,30 @@ pub enum CopyEvent {
 }
 
 impl CopyOut<'_> {
-    /// Waits for rows and gives each (field count, then length and value per field) to `take`, until that breaks or
-    /// nothing more has arrived. Dropping the future loses nothing.
+    /// Waits for rows and gives each (field count, then length and value per field) to `take`, until that has
+    /// enough or nothing more has arrived. Dropping the future loses nothing.
     ///
     /// # Errors
     /// What the server says in the middle of a copy, or a lost connection.
-    pub async fn next(
-        &mut self,
-        mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<CopyEvent, ConnectorError> {
+    pub async fn next(&mut self, mut take: impl FnMut(&[u8]) -> Take) -> Result<CopyEvent, ConnectorError> {
         let mut malformed = None;
         let event = poll_fn(|context| {
             let envelope = &mut self.envelope;
-            let mut take_row = |payload: &[u8]| match envelope.row(payload) {
-                Ok(Some(row)) => take(row),
-                Ok(None) => ControlFlow::Continue(()),
-                Err(reason) => {
-                    malformed = Some(reason);
-                    ControlFlow::Break(())
+            let mut take_row = |payload: &[u8]| {
+                let opened = envelope.is_open();
+                match envelope.row(payload) {
+                    Ok(Some(row)) => {
+                        let taken = take(row);
+                        if taken == Take::Refused && !opened {
+                            envelope.close();
+                        }
+                        taken
+                    }
+                    Ok(None) => Take::More,
+                    Err(reason) => {
+                        malformed = Some(reason);
+                        Take::Enough
+                    }
                 }
             };
             match self.session.wire.poll_copy_data(context, &mut self.walker, &mut take_row) {

@@ -10,13 +10,14 @@
 //! types       PostgreSQL type ↔ Arrow field, with the metadata that makes it lossless
 //! decode      binary COPY → Arrow builders (hot path)
 //! encode      Arrow → binary COPY (hot path)
-//! numeric     the binary form of `numeric`
 //! limits      every bound, with where it comes from
 //! testing     a throwaway server for tests (feature `testing`, native only)
 //! ```
 
 pub mod config;
 pub mod connect;
+pub mod decode;
+pub mod encode;
 pub mod errors;
 pub mod identifier;
 pub mod limits;

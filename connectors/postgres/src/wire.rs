@@ -4,7 +4,6 @@
 //! untouched. Knows nothing of types.
 
 use std::io;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -77,13 +76,13 @@ impl Wire {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for `CopyData` and gives each complete message's payload to `take` until it breaks or the buffer is
-    /// used up. [`CopyRows::Other`]: what comes next is for tokio-postgres, which has been woken.
+    /// Waits for `CopyData` and gives each complete message's payload to `take` until it has enough or
+    /// the buffer is used up. [`CopyRows::Other`]: what comes next is for tokio-postgres, which has been woken.
     pub(crate) fn poll_copy_data(
         &self,
         context: &mut Context<'_>,
         walker: &mut Walker,
-        take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+        take: &mut dyn FnMut(&[u8]) -> Take,
     ) -> Poll<CopyRows> {
         let mut guard = self.lock();
         let shared = &mut *guard;
@@ -139,6 +138,17 @@ impl Wire {
     }
 }
 
+/// What became of a row that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Taken; the next one, please.
+    More,
+    /// Taken, but no more now.
+    Enough,
+    /// Not taken: offer it again.
+    Refused,
+}
+
 /// What [`Wire::poll_copy_data`] found.
 pub(crate) enum CopyRows {
     /// At least one message was taken.
@@ -174,7 +184,7 @@ impl Shared {
     }
 
     /// Takes every complete `CopyData` message at the front.
-    fn take_copy_data(&mut self, message_bytes_max: usize, take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) {
+    fn take_copy_data(&mut self, message_bytes_max: usize, take: &mut dyn FnMut(&[u8]) -> Take) {
         let filled = &self.buffer[..self.end];
         while let Some(header) = filled[self.start..].first_chunk::<MESSAGE_HEADER_BYTES>() {
             let message_bytes = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize + 1;
@@ -186,9 +196,13 @@ impl Shared {
                 return;
             }
             let payload = &filled[self.start + MESSAGE_HEADER_BYTES..self.start + message_bytes];
-            self.start += message_bytes;
-            if take(payload).is_break() {
-                return;
+            match take(payload) {
+                Take::More => self.start += message_bytes,
+                Take::Enough => {
+                    self.start += message_bytes;
+                    return;
+                }
+                Take::Refused => return,
             }
         }
     }
@@ -375,6 +389,15 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
+    pub(crate) fn is_open(&self) -> bool {
+        self.opened
+    }
+
+    /// The message with the header will come again.
+    pub(crate) fn close(&mut self) {
+        self.opened = false;
+    }
+
     /// The message with the header was passed over.
     pub(crate) fn open(&mut self) {
         self.opened = true;

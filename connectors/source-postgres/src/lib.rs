@@ -1,1 +1,71 @@
-//! (owned by its module docs)
+//! Reads PostgreSQL tables and views through binary `COPY`: full refresh and incremental, resumable where there is an
+//! order.
+//!
+//! ```text
+//! config      what the pipeline says
+//! catalog     relations, columns and keys from the system catalogs
+//! plan        a request and a relation → what to read, in which order, from where
+//! position    a place in that order, as it stands in checkpoints
+//! query       SQL
+//! read        the pump: rows → batches → checkpoints (hot path)
+//! refusal     records that can't be read, under the data-error policy
+//! validation  what `rapidbyte check` asks
+//! limits      every bound, with where it comes from
+//! ```
+
+mod catalog;
+pub mod config;
+mod limits;
+mod plan;
+mod position;
+mod query;
+mod read;
+mod refusal;
+mod validation;
+
+use rapidbyte_postgres::Session;
+use rapidbyte_sdk::prelude::*;
+
+pub use crate::config::Config;
+
+/// The connector.
+#[connector(source)]
+pub struct SourcePostgres {
+    config: Config,
+}
+
+impl Source for SourcePostgres {
+    type Config = Config;
+
+    async fn open(config: Config) -> Result<(Self, OpenInfo), ConnectorError> {
+        config.check()?;
+        let capabilities = Capabilities {
+            full_refresh: true,
+            incremental: true,
+            projection: true,
+            ..Capabilities::default()
+        };
+        Ok((Self { config }, OpenInfo::new(connector_id!(), capabilities)))
+    }
+
+    async fn validate(config: &Config) -> Result<ValidationReport, ConnectorError> {
+        config.check()?;
+        validation::validate(config).await
+    }
+
+    async fn run(&mut self, ctx: &Context, request: RunRequest) -> Result<RunSummary, ConnectorError> {
+        request.expect_phase(&[RunPhase::Discover, RunPhase::Read])?;
+        let session = Session::open(&self.config.connect_options()).await?;
+        let summary = if request.phase == RunPhase::Discover {
+            RunSummary::catalog(catalog::discover(&session, &self.config, ctx).await?)
+        } else {
+            match read::read(&session, &self.config, ctx, &request).await? {
+                read::Ended::Whole(summary) => RunSummary::read(summary),
+                // The server may still be sending: hanging up is the only way to stop it.
+                read::Ended::Early(summary) => return Ok(RunSummary::read(summary)),
+            }
+        };
+        session.close().await;
+        Ok(summary)
+    }
+}
