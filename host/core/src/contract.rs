@@ -152,7 +152,9 @@ impl CursorValue {
     /// The value as text, the inverse of [`CursorValue::from_parts`].
     pub fn value_text(&self) -> String {
         match self {
-            CursorValue::Int64(v) | CursorValue::TimestampMillis(v) | CursorValue::TimestampMicros(v) => v.to_string(),
+            CursorValue::Int64(v) | CursorValue::TimestampMillis(v) | CursorValue::TimestampMicros(v) => {
+                v.to_string()
+            }
             CursorValue::Utf8(v) | CursorValue::Decimal(v) | CursorValue::Json(v) => v.clone(),
             CursorValue::Lsn(v) => v.to_string(),
         }

@@ -49,7 +49,11 @@ impl ConnectorError {
             message: message.into(),
             retryable,
             retry_after_ms: None,
-            backoff: if category == ErrorCategory::RateLimit { BackoffClass::Slow } else { BackoffClass::Normal },
+            backoff: if category == ErrorCategory::RateLimit {
+                BackoffClass::Slow
+            } else {
+                BackoffClass::Normal
+            },
             safe_to_retry: true,
             commit: None,
             details: None,

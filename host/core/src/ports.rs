@@ -259,13 +259,38 @@ pub trait Observer: Send + Sync {
 
 #[derive(Debug, Clone)]
 pub enum RunEvent<'a> {
-    StreamStarted { key: &'a TaskKey, sync_mode: SyncMode, resuming: bool },
+    StreamStarted {
+        key: &'a TaskKey,
+        sync_mode: SyncMode,
+        resuming: bool,
+    },
     /// Totals of the task so far.
-    Progress { key: &'a TaskKey, counters: RunCounters },
-    CheckpointSaved { key: &'a TaskKey, checkpoint: &'a SavedCheckpoint },
-    Log { key: Option<&'a TaskKey>, connector: &'a str, event: &'a LogEvent },
-    Metric { key: Option<&'a TaskKey>, connector: &'a str, event: &'a MetricEvent },
-    StreamFinished { key: &'a TaskKey, status: RunStatus, counters: RunCounters, error: Option<&'a ConnectorError> },
+    Progress {
+        key: &'a TaskKey,
+        counters: RunCounters,
+    },
+    CheckpointSaved {
+        key: &'a TaskKey,
+        checkpoint: &'a SavedCheckpoint,
+    },
+    Log {
+        key: Option<&'a TaskKey>,
+        connector: &'a str,
+        event: &'a LogEvent,
+    },
+    Metric {
+        key: Option<&'a TaskKey>,
+        connector: &'a str,
+        event: &'a MetricEvent,
+    },
+    StreamFinished {
+        key: &'a TaskKey,
+        status: RunStatus,
+        counters: RunCounters,
+        error: Option<&'a ConnectorError>,
+    },
     /// See [`Services::reached`].
-    Reached { point: &'a str },
+    Reached {
+        point: &'a str,
+    },
 }
