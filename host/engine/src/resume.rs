@@ -1,0 +1,278 @@
+//! Where a stream goes on: the decision between the destination's receipt and the saved state, as one pure function.
+//!
+//! - A transactional destination's receipt was committed with its data, so it is the truth about what the destination
+//!   holds: newer than the state (the process died between commit and save, or the state was lost), it is adopted; older
+//!   (the destination was restored from a backup), it is followed as well, with a warning.
+//! - A destination without transactions knows less than the state: the newer of the two counts.
+//! - A user's reset outweighs every receipt that is not newer than it.
+//! - A state without a receipt of a transactional destination means that the destination's data is gone, or that it is
+//!   another destination. Going on behind the cursor would lose what came before. So the stream starts over where that
+//!   repeats nothing (`replace`, `upsert`, `merge`, every full refresh) and is refused where it might (`append`).
+//! - A full refresh that was read to its end starts over; one that was not continues if it has a cursor. An incremental
+//!   stream continues behind its cursor.
+//! - Ids go on above everything that was ever seen, so they are monotone for ever.
+//!
+//! Refuses to know: how receipts and state are stored. A receipt is what a guest claims: nothing here trusts its range.
+
+use rapidbyte_core::limits::{CHECKPOINT_ID_MAX, CURSOR_BYTES_MAX};
+use rapidbyte_core::ports::SavedCheckpoint;
+use rapidbyte_core::{
+    CheckpointReply, ConnectorError, Cursor, CursorValue, ErrorCategory, SyncMode, WriteMode,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Task;
+
+/// What a destination reports as its last commit.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Receipt {
+    pub id: u64,
+    pub cursor: Option<Cursor>,
+    pub complete: bool,
+}
+
+/// How a stream was read when its state was written: a cursor of one kind of reading means nothing to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    pub sync_mode: SyncMode,
+    pub cursor_field: Option<String>,
+}
+
+impl Shape {
+    pub fn of(task: &Task) -> Self {
+        Shape {
+            sync_mode: task.sync_mode,
+            cursor_field: task.cursor.as_ref().map(|cursor| cursor.field.clone()),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match &self.cursor_field {
+            Some(field) => format!("{} by `{field}`", self.sync_mode),
+            None => self.sync_mode.to_string(),
+        }
+    }
+}
+
+/// Everything the decision depends on.
+pub(crate) struct Known<'a> {
+    pub task: &'a Task,
+    /// The destination commits receipts with its data.
+    pub transactional: bool,
+    pub receipt: Option<&'a Receipt>,
+    pub saved: Option<&'a SavedCheckpoint>,
+    /// How the stream was read before. None: nobody knows.
+    pub shape: Option<&'a Shape>,
+}
+
+/// How a stream starts.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Start {
+    /// The source continues behind this. None: from the beginning.
+    pub position: Option<Cursor>,
+    /// What the destination is answered to its receipt.
+    pub reply: CheckpointReply,
+    /// The newest id ever seen; the next is above it.
+    pub last_id: u64,
+    /// What the destination has committed and the state does not know yet.
+    pub adopt: Option<SavedCheckpoint>,
+    /// The newest commit that both know.
+    pub committed: Option<SavedCheckpoint>,
+    pub warnings: Vec<String>,
+}
+
+/// Decides how a stream starts. An error is for the user or the destination's author; nothing has been moved yet.
+pub(crate) fn decide(known: &Known<'_>) -> Result<Start, ConnectorError> {
+    let task = known.task;
+    if let Some(receipt) = known.receipt {
+        check_receipt(receipt)?;
+    }
+    let mut warnings = Vec::new();
+    let saved_id = known.saved.map_or(0, |saved| saved.id);
+    let last_id = saved_id.max(known.receipt.map_or(0, |receipt| receipt.id));
+    let reset = known.saved.is_some_and(|saved| saved.reset);
+    let saved = known.saved.filter(|saved| !saved.reset);
+    let receipt = known.receipt.filter(|receipt| !reset || receipt.id > saved_id);
+    let from_receipt = |receipt: &Receipt| SavedCheckpoint {
+        id: receipt.id,
+        cursor: receipt.cursor.clone(),
+        complete: receipt.complete,
+        reset: false,
+        saved_at: 0,
+    };
+
+    let mut adopt = None;
+    let base = match (receipt, saved) {
+        (None, None) => None,
+        (Some(receipt), _) if receipt.id > saved_id => {
+            adopt = Some(from_receipt(receipt));
+            adopt.clone()
+        }
+        (Some(receipt), Some(saved)) if known.transactional => {
+            if receipt.id < saved.id {
+                warnings.push(format!(
+                    "the destination stands at checkpoint {}, the state at {}: the destination was restored or exchanged; \
+                     continuing where the destination stands",
+                    receipt.id, saved.id
+                ));
+            }
+            Some(from_receipt(receipt))
+        }
+        (None, Some(saved)) if known.transactional => without_receipt(task, saved, &mut warnings)?,
+        (_, saved) => saved.cloned(),
+    };
+    let base = match base {
+        Some(base) => same_reading(known, base, &mut warnings)?,
+        None => None,
+    };
+
+    let resume = base.as_ref().is_some_and(|base| {
+        base.cursor.is_some() && (task.sync_mode != SyncMode::FullRefresh || !base.complete)
+    });
+    let position = if resume { base.as_ref().and_then(|base| base.cursor.clone()) } else { None };
+    let reply = if resume { CheckpointReply::Resume } else { CheckpointReply::Restart };
+    Ok(Start { position, reply, last_id, adopt, committed: base, warnings })
+}
+
+/// Writing everything again changes nothing.
+fn repeats_nothing(task: &Task) -> bool {
+    match task.write.mode {
+        WriteMode::Replace | WriteMode::Upsert | WriteMode::Merge => true,
+        WriteMode::Append => false,
+    }
+}
+
+fn without_receipt(
+    task: &Task,
+    saved: &SavedCheckpoint,
+    warnings: &mut Vec<String>,
+) -> Result<Option<SavedCheckpoint>, ConnectorError> {
+    // A full refresh that ended starts over anyway; what has no cursor starts from the beginning anyway.
+    let Some(cursor) =
+        saved.cursor.as_ref().filter(|_| task.sync_mode != SyncMode::FullRefresh || !saved.complete)
+    else {
+        return Ok(None);
+    };
+    let facts = format!(
+        "the state has stream `{}` at checkpoint {} (`{}` = {}), but the destination has no receipt of it: its tables were \
+         dropped, or it is another destination",
+        task.key.stream,
+        saved.id,
+        cursor.field,
+        cursor.value.value_text()
+    );
+    if task.sync_mode == SyncMode::FullRefresh || repeats_nothing(task) {
+        warnings.push(format!("{facts}; starting over"));
+        return Ok(None);
+    }
+    Err(refuse_continuation(task, "receipt_missing", facts))
+}
+
+/// Leaves a base alone if it was read as this run reads, and otherwise starts over where that repeats nothing.
+fn same_reading(
+    known: &Known<'_>,
+    base: SavedCheckpoint,
+    warnings: &mut Vec<String>,
+) -> Result<Option<SavedCheckpoint>, ConnectorError> {
+    let task = known.task;
+    let now = Shape::of(task);
+    let difference = match known.shape {
+        Some(before) if *before != now => Some(before.describe()),
+        Some(_) => None,
+        None => other_cursor_field(task, base.cursor.as_ref()).map(|field| format!("by `{field}`")),
+    };
+    let Some(before) = difference else { return Ok(Some(base)) };
+    if task.sync_mode == SyncMode::FullRefresh {
+        if !base.complete && base.cursor.is_some() {
+            warnings.push(format!(
+                "the stream was read {before} before and is read {} now; starting over",
+                now.describe()
+            ));
+        }
+        return Ok(None);
+    }
+    let facts = format!(
+        "stream `{}` was read {before} before and is to be read {} now",
+        task.key.stream,
+        now.describe()
+    );
+    if repeats_nothing(task) {
+        warnings.push(format!("{facts}; starting over"));
+        return Ok(None);
+    }
+    Err(refuse_continuation(task, "cursor_changed", facts))
+}
+
+/// The columns of a cursor that is over columns of this stream, but not over the one this run continues by. Cursors that
+/// are over something else (files, pages) are the source's own affair.
+fn other_cursor_field(task: &Task, cursor: Option<&Cursor>) -> Option<String> {
+    let (cursor, spec) = (cursor?, task.cursor.as_ref()?);
+    let mut names = cursor.field.split(',').map(str::trim);
+    let columns = names.clone().all(|name| task.stream_columns.iter().any(|column| column == name));
+    (columns && !names.any(|name| name == spec.field)).then(|| cursor.field.clone())
+}
+
+fn refuse_continuation(task: &Task, code: &str, facts: String) -> ConnectorError {
+    let mut error = ConnectorError::new(
+        ErrorCategory::Config,
+        code,
+        format!("{facts}; going on could lose or repeat records, so nothing was moved"),
+    );
+    let hint = format!(
+        "`rapidbyte state reset` for stream `{}` lets it start over; rows that are already in the destination would then \
+         be appended again",
+        task.key.stream
+    );
+    error.details = Some(serde_json::json!({ "hint": hint }).to_string());
+    error
+}
+
+fn check_receipt(receipt: &Receipt) -> Result<(), ConnectorError> {
+    if receipt.id == 0 || receipt.id > CHECKPOINT_ID_MAX {
+        let message =
+            format!("the destination reported a receipt with the impossible checkpoint id {}", receipt.id);
+        return Err(ConnectorError::internal("receipt_invalid", message));
+    }
+    match &receipt.cursor {
+        Some(cursor) => check_cursor(cursor).map_err(|what| {
+            ConnectorError::internal("receipt_invalid", format!("the destination's receipt {what}"))
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Holds a cursor from a guest against its type; what is wrong with it, if anything.
+pub(crate) fn check_cursor(cursor: &Cursor) -> Result<(), String> {
+    let text = match &cursor.value {
+        CursorValue::Utf8(text) | CursorValue::Decimal(text) | CursorValue::Json(text) => text.as_str(),
+        CursorValue::Int64(_)
+        | CursorValue::TimestampMillis(_)
+        | CursorValue::TimestampMicros(_)
+        | CursorValue::Lsn(_) => "",
+    };
+    if text.len() + cursor.field.len() > CURSOR_BYTES_MAX {
+        return Err(format!(
+            "has a cursor of {} bytes, the limit is {CURSOR_BYTES_MAX}",
+            text.len() + cursor.field.len()
+        ));
+    }
+    match &cursor.value {
+        CursorValue::Json(text) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() => {
+            Err("has a json cursor that is not JSON".to_owned())
+        }
+        CursorValue::Decimal(text) if !is_decimal(text) => {
+            Err("has a decimal cursor that is not a number".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Decimal text as PostgreSQL and others write it: sign, digits, point, exponent; or one of the three special values.
+fn is_decimal(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    matches!(digits, "NaN" | "Infinity")
+        || (digits.bytes().any(|byte| byte.is_ascii_digit())
+            && digits
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')))
+}
