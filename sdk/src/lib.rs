@@ -53,6 +53,9 @@
 //! `select!`, `time`, `sync`. Calls that open a connection, change TLS or touch state stop the connector's other tasks
 //! until the host has answered; reading, writing, emitting and waiting do not.
 
+// The generated code names the SDK as connectors see it.
+extern crate self as rapidbyte_sdk;
+
 pub mod batch;
 pub mod config;
 pub mod context;
@@ -119,4 +122,6 @@ pub mod __private {
     pub use crate::schema;
     #[cfg(target_family = "wasm")]
     pub use crate::wasm::{bindings, export};
+    #[cfg(target_family = "wasm")]
+    pub use wit_bindgen;
 }

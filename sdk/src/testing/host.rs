@@ -163,6 +163,11 @@ impl TestHost {
         self.host.lock().saved = checkpoint;
     }
 
+    /// The id of the last checkpoint before this host's first: ids go on behind those of earlier runs.
+    pub fn set_last_checkpoint_id(&self, id: u64) {
+        self.host.lock().checkpoint_id = id;
+    }
+
     /// How the host answers a receipt; `Resume` unless set.
     pub fn set_continuation(&self, continuation: Continuation) {
         self.host.lock().continuation = continuation;

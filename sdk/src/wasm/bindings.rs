@@ -6,7 +6,7 @@
 wit_bindgen::generate!({
     path: "../wit",
     world: "rapidbyte-host",
-    runtime_path: "::wit_bindgen",
+    runtime_path: "::wit_bindgen::rt",
     generate_unused_types: true,
     generate_all,
 });
@@ -17,7 +17,7 @@ macro_rules! role {
             ::wit_bindgen::generate!({
                 path: "../wit",
                 world: $world,
-                runtime_path: "::rapidbyte_sdk::__private::wit_bindgen",
+                runtime_path: "::rapidbyte_sdk::__private::wit_bindgen::rt",
                 pub_export_macro: true,
                 with: {
                     "rapidbyte:connector/core-types@4.0.0": super::rapidbyte::connector::core_types,
