@@ -48,7 +48,8 @@ fn read_tree(
     }
 
     let mut builder = Builder::new(file, problems);
-    let mut parser = Parser::new_from_str(text);
+    let shielded = variables::shield(text);
+    let mut parser = Parser::new_from_str(&shielded);
     while let Some(event) = parser.next_event() {
         let (event, marks) = event.map_err(|error| Box::new(syntax_error(file, &builder.bytes, &error)))?;
         builder.take(event, marks)?;
@@ -62,7 +63,8 @@ fn read_tree(
 
 /// What YAML calls not printable.
 fn is_forbidden(c: char) -> bool {
-    (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')) || matches!(c, '\u{fffe}' | '\u{ffff}')
+    (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}'))
+        || matches!(c, '\u{fffe}' | '\u{ffff}' | variables::OPEN | variables::CLOSE)
 }
 
 /// Makes the tree from the parser's events.
@@ -123,6 +125,7 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 let span = self.trimmed(span);
                 let plain = self.core_type(tag.as_deref(), span, style == ScalarStyle::Plain)?;
+                let text = variables::unshield(text);
                 self.charge(1, text.len(), span)?;
                 let scalar = if plain { Scalar::plain(text) } else { Scalar::quoted(text) };
                 self.finish(Node::new(Kind::Scalar(scalar), span), anchor)
@@ -389,6 +392,49 @@ fn syntax_error(file: &SourceFile, bytes: &ByteIndex, error: &ScanError) -> Diag
     };
     Diagnostic::error("invalid_yaml", span, format!("the document is not valid YAML: {info}"))
         .maybe_help(help.map(str::to_owned))
+}
+
+/// `{ port: ${PORT} }` is not YAML: a brace ends a plain text inside of braces. People write it, and the format's own
+/// description does, so the scanner is shown other characters for the braces of variables; positions stay the same.
+mod variables {
+    use std::borrow::Cow;
+
+    use crate::interpolate::is_name;
+
+    /// Stand-ins: code points that are no characters and stand in no text.
+    pub const OPEN: char = '\u{fdd0}';
+    pub const CLOSE: char = '\u{fdd1}';
+
+    pub fn shield(text: &str) -> Cow<'_, str> {
+        if !text.contains("${") {
+            return text.into();
+        }
+        let mut out = String::with_capacity(text.len() + text.len() / 8);
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            out.push_str(&rest[..=at]);
+            rest = &rest[at + 1..];
+            // Only what `interpolate` takes for a variable, on one line.
+            let inner = &rest[1..rest.find(['}', '\n', '\r']).unwrap_or(1).max(1)];
+            let name = inner.split_once(":-").map_or(inner, |(name, _)| name);
+            if is_name(name) && !inner.contains(['{', '"', '\'']) && rest[1 + inner.len()..].starts_with('}')
+            {
+                out.push(OPEN);
+                out.push_str(inner);
+                out.push(CLOSE);
+                rest = &rest[inner.len() + 2..];
+            }
+        }
+        out.push_str(rest);
+        out.into()
+    }
+
+    pub fn unshield(text: Cow<'_, str>) -> String {
+        match text.contains(OPEN) {
+            true => text.replace(OPEN, "{").replace(CLOSE, "}"),
+            false => text.into_owned(),
+        }
+    }
 }
 
 /// Characters → bytes, as the scanner counts characters.

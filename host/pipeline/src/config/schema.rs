@@ -155,7 +155,7 @@ impl ConfigSchema {
         &self.json
     }
 
-    /// Names of the top-level fields, in the schema's order.
+    /// Names of the top-level fields, in alphabetical order.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.root.properties.iter().map(|(name, _)| name.as_str())
     }
@@ -218,6 +218,8 @@ impl Shape {
                             shape.properties.push((name, property));
                         }
                     }
+                    // JSON has no order of its own.
+                    shape.properties.sort_by(|a, b| a.0.cmp(&b.0));
                 }
                 _ => wrong(reader, properties, "`properties` must be a mapping"),
             }
