@@ -224,7 +224,7 @@ fn read_use(reader: &mut Reader<'_>, node: &Node) -> Option<Spanned<ConnectorLoc
     };
     let message = format!("{kind} is part of the pipeline format, but this version does not do it yet");
     let help = match path.filter(|text| !text.contains('@')) {
-        Some(path) if !text.value.contains("${") => {
+        Some(path) if reader.is_literal(node) => {
             format!("for a folder or a `.wasm` file, write the path with `./`: `./{}`", shorten(path))
         }
         _ => "name a connector by path: `./path/to/crate` or `./path/to/connector.wasm`".to_owned(),
@@ -347,4 +347,48 @@ fn read_seconds(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Span
     let help = format!("it must be between 1 second and {} hours", CHECKPOINT_INTERVAL_SECONDS_MAX / 3600);
     reader.error(Diagnostic::error("out_of_range", node.span, message).help(help));
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFERENCE: &str = include_str!("../../../docs/pipeline.md");
+
+    #[test]
+    fn the_reference_names_every_key() {
+        for keys in [DOCUMENT, SOURCE, TRANSFORM, DESTINATION, STATE, RESOURCES, streams::STREAM] {
+            for key in keys.known.iter().chain(keys.later) {
+                assert!(REFERENCE.contains(&format!("`{key}`")), "docs/pipeline.md does not name `{key}`");
+            }
+        }
+    }
+
+    #[test]
+    fn the_reference_s_example_is_good() {
+        let (_, rest) = REFERENCE.split_once("```yaml\n").expect("an example");
+        let (example, _) = rest.split_once("```").expect("its end");
+        let parsed =
+            parse(example, "docs/pipeline.md", &|_| Some("x".to_owned())).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(parsed.warnings, []);
+    }
+
+    #[test]
+    fn the_reference_s_defaults_are_true() {
+        let text = "version: \"1.0\"\npipeline: p\nsource: { use: ./s }\ndestination: { use: ./d, write_mode: append }\n";
+        let resources = parse(text, "p.yaml", &|_| None).unwrap_or_else(|e| panic!("{e}")).pipeline.resources;
+        for (key, value) in [
+            ("max_memory", crate::quantity::format_bytes(*resources.max_memory_bytes)),
+            ("parallelism", resources.parallelism.to_string()),
+            (
+                "checkpoint_interval_bytes",
+                crate::quantity::format_bytes(*resources.checkpoint_interval_bytes),
+            ),
+            ("checkpoint_interval_rows", resources.checkpoint_interval_rows.to_string()),
+            ("checkpoint_interval_seconds", resources.checkpoint_interval_seconds.to_string()),
+        ] {
+            let row = format!("| `{key}` | `{value}` |");
+            assert!(REFERENCE.contains(&row), "docs/pipeline.md lacks {row}");
+        }
+    }
 }

@@ -319,7 +319,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn is_literal(&self, node: &Node) -> bool {
+    /// Whether a scalar stands for what is written.
+    pub fn is_literal(&self, node: &Node) -> bool {
         self.environment.is_none()
             || node.as_scalar().is_some_and(|scalar| !interpolate::needs_filling(scalar.raw()))
     }

@@ -234,10 +234,10 @@ impl Shape {
                 let additional = Shape::read(reader, node, "`additionalProperties`")?;
                 shape.additional = Additional::Shaped(Box::new(additional));
             }
-            Some(node) => match reader.boolean(node, "`additionalProperties`") {
-                Some(false) => shape.additional = Additional::Refused,
-                Some(true) | None => {}
-            },
+            Some(node) => {
+                let refused = reader.boolean(node, "`additionalProperties`") == Some(false);
+                shape.additional = if refused { Additional::Refused } else { Additional::Allowed };
+            }
         }
         if let Some(items) = section.get("items") {
             shape.items = Shape::read(reader, items, "`items`").map(Box::new);

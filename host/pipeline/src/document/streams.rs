@@ -9,7 +9,7 @@ use crate::reader::{Keys, Reader, Section};
 use crate::span::{Span, Spanned};
 use crate::spec::WriteSpec;
 
-const STREAM: Keys = Keys {
+pub(super) const STREAM: Keys = Keys {
     known: &[
         "name",
         "sync_mode",
