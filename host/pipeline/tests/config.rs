@@ -111,20 +111,20 @@ fn every_mistake_is_named_at_its_place() {
     refused(
         "hostt: a\nport: 70000\npassword: 12345\ntls: requires\nschemas: [a, 1, b, c]\npool: { lazy: maybe }\nratio: a",
         r#"
-error[missing_key]: the config of source lacks `host`
+error[missing_key]: the config of `source` lacks `host`
  --> p.yaml:5:3
   |
 5 |   config:
   |   ^^^^^^
   = help: `host`: Name or address of the server.
 
-error[missing_key]: the config of source lacks `database`
+error[missing_key]: the config of `source` lacks `database`
  --> p.yaml:5:3
   |
 5 |   config:
   |   ^^^^^^
 
-error[unknown_key]: unknown key `hostt` in the config of source
+error[unknown_key]: unknown key `hostt` in the config of `source`
  --> p.yaml:6:5
   |
 6 |     hostt: a
@@ -245,7 +245,7 @@ fn a_missing_config_is_missing_at_use() {
 fn a_connector_without_config_refuses_every_key() {
     let errors = check_by(&ConfigSchema::empty().as_json().to_string(), "a: 1").unwrap_err();
     assert_eq!(errors.errors[0].code, "unknown_key");
-    assert_eq!(errors.errors[0].help.as_deref(), Some("the config of source may have nothing"));
+    assert_eq!(errors.errors[0].help.as_deref(), Some("the config of `source` may have nothing"));
 }
 
 #[test]

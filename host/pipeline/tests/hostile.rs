@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use rapidbyte_pipeline::{DocumentErrors, Manifest, limits, parse};
+use rapidbyte_pipeline::{ConfigSchema, DocumentErrors, Manifest, limits, parse};
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -138,10 +138,20 @@ const SEEDS: &[&str] = &[
     include_str!("bad_manifests/bad_network.yaml"),
     include_str!("bad_manifests/bad_schema.yaml"),
     "version: \"1.0\"\npipeline: p\nsource:\n  use: ./s\n  config: &c {host: '${HOST}', notes: \"a\\tb\\u00e9\", 日本: 語}\n  \
-     streams:\n  - name: a\n    sync_mode: incremental\n    cursor_field: >-\n      folded\n       text\n    tie_breaker: |\n      id\n  \
+     streams:\n  - name: a\n    sync_mode: incremental\n    cursor_field: >-\n      folded\n      text\n    tie_breaker: |-\n      id\n  \
      - {<<: &m {columns: [x, y]}, name: b, write_mode: merge, primary_key: [x], update_columns: [y]}\n\
      destination:\n  use: ../d.wasm\n  config:\n    <<: *c\n    list:\n    - 1\n    - - 2\n      - ~\n    ? complex\n    : value\n",
 ];
+
+/// For the config of the last of [`SEEDS`].
+const SCHEMA: &str = r#"{
+    "type": "object", "required": ["host"], "additionalProperties": false,
+    "properties": {
+        "host": { "type": "string", "x-rapidbyte-secret": true, "maxLength": 12 },
+        "notes": { "type": ["string", "integer"], "maxLength": 12 },
+        "日本": { "type": "array", "items": { "type": "object", "additionalProperties": { "type": "boolean" } } }
+    }
+}"#;
 
 const PIECES: &[&str] = &[
     "&a ",
@@ -220,8 +230,10 @@ fn boundary(text: &str, at: usize) -> usize {
 }
 
 fn mutate(random: &mut Random) -> String {
-    let mut text = SEEDS[random.below(SEEDS.len())].to_owned();
-    for _ in 0..=random.below(6) {
+    // Every other time the good one: what is accepted is looked at, too.
+    let seed = if random.below(2) == 0 { SEEDS.len() - 1 } else { random.below(SEEDS.len()) };
+    let mut text = SEEDS[seed].to_owned();
+    for _ in 0..random.below(6) {
         let from = boundary(&text, random.below(text.len() + 1));
         let to = boundary(&text, (from + random.below(24)).min(text.len())).max(from);
         match random.below(5) {
@@ -246,13 +258,26 @@ fn rounds() -> u64 {
 
 #[test]
 fn random_documents_never_panic_and_errors_lie_in_the_text() {
+    let schema = ConfigSchema::from_json(SCHEMA, "schema").unwrap();
+    // The last one is good as it is.
+    if let Err(errors) = parse(SEEDS[SEEDS.len() - 1], "p.yaml", &environment) {
+        panic!("{errors}");
+    }
+    let accepted = std::cell::Cell::new(0);
     for seed in 1..=rounds() {
         let text = mutate(&mut Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        let result = std::panic::catch_unwind(|| {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut all = Vec::new();
             match parse(&text, "p.yaml", &environment) {
                 Ok(parsed) => {
-                    serde_json::to_string(&parsed.pipeline).unwrap();
+                    accepted.set(accepted.get() + 1);
+                    let json = serde_json::to_string(&parsed.pipeline).unwrap();
+                    assert!(parsed.secrets.is_empty() || json.contains("***"));
+                    let connector = &parsed.pipeline.source.connector;
+                    match connector.config.check(&schema, &connector.place) {
+                        Ok(checked) => assert!(!format!("{checked:?}").contains("db-secret-value")),
+                        Err(errors) => all.push(DocumentErrors::new(parsed.pipeline.file.clone(), errors)),
+                    }
                     all.push(DocumentErrors::new(parsed.pipeline.file.clone(), parsed.warnings));
                 }
                 Err(errors) => {
@@ -272,9 +297,11 @@ fn random_documents_never_panic_and_errors_lie_in_the_text() {
                     }
                 }
             }
-        });
+        }));
         assert!(result.is_ok(), "seed {seed}:\n{text:?}");
     }
+    // Otherwise nothing but syntax errors would be tested.
+    assert!(accepted.get() * 50 > rounds(), "only {} documents were accepted", accepted.get());
 }
 
 /// The scanner's positions are what every error message stands on.

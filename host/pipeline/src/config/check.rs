@@ -16,7 +16,7 @@ pub(super) fn check(
     place: &str,
 ) -> Result<CheckedConfig, Vec<Diagnostic>> {
     let mut checker = Checker { errors: Vec::new(), secrets: Vec::new(), secret_pointers: Vec::new() };
-    let root = Place { at: config.at, name: format!("the config of {place}"), pointer: String::new() };
+    let root = Place { at: config.at, name: format!("the config of `{place}`"), pointer: String::new() };
     let value = checker.value(Some(&schema.root), &config.node, &root).unwrap_or_default();
     if !checker.errors.is_empty() {
         return Err(checker.errors);

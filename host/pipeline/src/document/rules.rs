@@ -67,7 +67,8 @@ fn check_transforms(reader: &mut Reader<'_>, streams: &[StreamWords], transforms
         }
         let message = format!("no stream is named `{}`", shorten(&written(reader, only)));
         let error = Diagnostic::error("unknown_stream", only.span, message);
-        reader.error(match suggest(&only.value, known()) {
+        let similar = suggest(&only.value, literals(reader, streams.iter().map(|stream| &stream.name)));
+        reader.error(match similar {
             Some(similar) => error.label(format!("did you mean `{similar}`?")),
             None => {
                 error.help("a transform's `stream` is one of `source.streams`; without it, all streams pass")
@@ -255,7 +256,7 @@ fn check_columns(reader: &mut Reader<'_>, stream: &StreamWords, write: &WriteSpe
         let message = format!("`{shown}` of `{key}` is not among the `columns` of stream `{name}`");
         let error = Diagnostic::error("column_not_selected", column.span, message)
             .related(columns.span, "the columns are chosen here");
-        let similar = suggest(&column.value, columns.iter().map(|column| column.value.as_str()));
+        let similar = suggest(&column.value, literals(reader, columns.iter()));
         reader.error(match similar {
             Some(similar) => error.label(format!("did you mean `{similar}`?")),
             None => error.help(format!("add `{shown}` to `columns`")),
@@ -343,6 +344,14 @@ pub(super) fn check_resources(reader: &mut Reader<'_>, resources: &Resources) {
         let message = "`checkpoint_interval_bytes` must be at least 1";
         reader.error(Diagnostic::error("out_of_range", interval.span, message));
     }
+}
+
+/// The names that the document writes out: no other may be suggested.
+fn literals<'n>(
+    reader: &Reader<'_>,
+    names: impl Iterator<Item = &'n Spanned<String>>,
+) -> impl Iterator<Item = &'n str> {
+    names.filter(|name| !reader.file.slice(name.span).contains("${")).map(|name| name.value.as_str())
 }
 
 /// A name as the document writes it: what came from the environment shows as its variable.
