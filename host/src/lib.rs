@@ -1,1 +1,30 @@
-//! (owned by its module docs)
+//! The façade of the embedded runtime: everything that the command line does is one call here, with an options struct in
+//! and a report out. It wires the adapters to the engine's ports and refuses to know arguments, colours and terminals.
+//!
+//! The rooms, each a crate of its own, arrows pointing down:
+//!
+//! | room | owns |
+//! | --- | --- |
+//! | [`engine`] | plan, tasks, the pump, the commit protocol; sees the world only through ports |
+//! | [`wasm`] | Wasmtime: bindings, imports, sandbox, compiled-code cache |
+//! | [`state`] | cursors, runs and connector state in SQLite |
+//! | [`pipeline`] | text to checked pipeline documents and manifests; no I/O |
+//! | [`core`] | the contract's records, errors, limits, channel and the ports themselves |
+//!
+//! Here: [`connector`] takes a connector from its folder to something that can be started, [`operations`] are the
+//! commands, [`settings`] is all that the caller decides. Read `host/core/src/ports.rs` next, then
+//! `host/engine/src/pump.rs`.
+
+pub mod connector;
+pub mod error;
+pub mod operations;
+pub mod settings;
+
+pub use rapidbyte_core as core;
+pub use rapidbyte_engine as engine;
+pub use rapidbyte_pipeline as pipeline;
+pub use rapidbyte_state as state;
+pub use rapidbyte_wasm as wasm;
+
+pub use error::HostError;
+pub use settings::{Host, Settings};

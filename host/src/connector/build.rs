@@ -1,0 +1,230 @@
+//! `rapidbyte connector build`: a crate with a manifest becomes one self-describing component.
+//!
+//! Cargo does the compiling, so what is unchanged is not built again. What is added here: the manifest, completed with the
+//! config schema that the SDK left in the code, as a custom section of the component; and the proof that manifest and
+//! code agree. Refuses to know: how a component is run.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cargo_metadata::{Message, MetadataCommand};
+use rapidbyte_pipeline::manifest::MANIFEST_FILE_NAME;
+use rapidbyte_pipeline::{ConfigSchema, Manifest};
+use rapidbyte_wasm::component::{self, Inspection};
+
+use super::section;
+use crate::error::HostError as Error;
+
+/// The target every connector is compiled for.
+pub const TARGET: &str = "wasm32-wasip2";
+
+/// A built connector.
+#[derive(Debug, Clone)]
+pub struct BuiltConnector {
+    pub manifest: Manifest,
+    /// The component with its manifest inside.
+    pub component: PathBuf,
+    pub size_bytes: u64,
+    /// Nothing had to be compiled or written.
+    pub fresh: bool,
+}
+
+/// What a build says while it goes on.
+pub trait BuildProgress {
+    /// The wasm target is missing and is being installed with `command`.
+    fn installing_target(&mut self, command: &str);
+    fn compiling(&mut self, name: &str, folder: &Path);
+    /// One line of Cargo's own output, colours included.
+    fn cargo_line(&mut self, line: &str);
+}
+
+/// Builds the connector crate in `folder`, with Cargo's release profile unless `debug` is asked for.
+///
+/// Each connector is built by its own call of Cargo: building several at once would unify their features, and the
+/// same source would give another digest.
+pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Result<BuiltConnector, Error> {
+    let manifest = read_manifest(folder)?;
+    let cargo_toml = folder.join("Cargo.toml");
+    if !cargo_toml.is_file() {
+        return Err(Error::NoCrate { folder: folder.to_owned() });
+    }
+    ensure_target(folder, progress)?;
+    progress.compiling(&manifest.name, folder);
+
+    let (artifact, cargo_fresh) = compile(folder, &cargo_toml, debug, progress)?;
+    let raw = std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
+    let inspection =
+        component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
+    let manifest = complete(manifest, &inspection, &folder.join(MANIFEST_FILE_NAME))?;
+
+    let described = section::with_manifest(&raw, &manifest.to_json());
+    let out = artifact.with_file_name("rapidbyte").join(format!("{}.wasm", manifest.name));
+    let written = write_if_changed(&out, &described)?;
+    Ok(BuiltConnector {
+        manifest,
+        component: out,
+        size_bytes: described.len() as u64,
+        fresh: cargo_fresh && !written,
+    })
+}
+
+/// Reads and checks the manifest of a connector crate.
+pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
+    let path = folder.join(MANIFEST_FILE_NAME);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::NoManifest { folder: folder.to_owned() });
+        }
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    Manifest::from_yaml(&text, &path.display().to_string()).map_err(Error::Document)
+}
+
+/// Fills in the config schema from the code and holds the manifest's claims against the component.
+fn complete(mut manifest: Manifest, inspection: &Inspection, path: &Path) -> Result<Manifest, Error> {
+    let disagree = |what: String| Error::Disagree { manifest: path.to_owned(), what };
+    if manifest.role != inspection.role {
+        return Err(disagree(format!(
+            "the manifest says role `{}`, the component exports `{}`",
+            manifest.role, inspection.role
+        )));
+    }
+    if let Some(schema) = &inspection.config_schema_json {
+        let schema =
+            ConfigSchema::from_json(schema, "the config schema in the component").map_err(Error::Document)?;
+        match &manifest.config_schema {
+            Some(written) if *written != schema => {
+                return Err(disagree(
+                    "`config_schema` differs from the component's own; leave it out".to_owned(),
+                ));
+            }
+            _ => manifest.config_schema = Some(schema),
+        }
+    }
+    if manifest.config_schema.is_none() {
+        return Err(disagree(
+            "there is no `config_schema`, neither in the manifest nor in the component".to_owned(),
+        ));
+    }
+    Ok(manifest)
+}
+
+fn compile(
+    folder: &Path,
+    cargo_toml: &Path,
+    debug: bool,
+    progress: &mut dyn BuildProgress,
+) -> Result<(PathBuf, bool), Error> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(cargo_toml)
+        .no_deps()
+        .exec()
+        .map_err(|error| Error::Cargo { folder: folder.to_owned(), message: error.to_string() })?;
+    let cargo_toml = std::fs::canonicalize(cargo_toml)
+        .map_err(|source| Error::Read { path: cargo_toml.to_owned(), source })?;
+    let package = metadata
+        .packages
+        .iter()
+        .find(|package| std::fs::canonicalize(&package.manifest_path).is_ok_and(|path| path == cargo_toml))
+        .ok_or_else(|| Error::NoCrate { folder: folder.to_owned() })?;
+
+    let mut command = cargo(folder);
+    command
+        .args(["build", "--target", TARGET, "--message-format", "json-render-diagnostics", "--package"])
+        .arg(package.name.as_str());
+    if !debug {
+        command.arg("--release");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|source| Error::NoTool { program: "cargo", source })?;
+
+    // Cargo's messages are read on another thread, so that neither pipe can fill up and stop it.
+    let stdout = child.stdout.take();
+    let package_id = package.id.clone();
+    let messages = std::thread::spawn(move || {
+        let mut found = None;
+        for message in
+            stdout.into_iter().flat_map(|stdout| Message::parse_stream(BufReader::new(stdout))).flatten()
+        {
+            if let Message::CompilerArtifact(artifact) = message
+                && artifact.package_id == package_id
+                && let Some(file) = artifact.filenames.iter().find(|file| file.extension() == Some("wasm"))
+            {
+                found = Some((file.clone().into_std_path_buf(), artifact.fresh));
+            }
+        }
+        found
+    });
+    if let Some(stderr) = child.stderr.take() {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            progress.cargo_line(&line);
+        }
+    }
+    let status = child
+        .wait()
+        .map_err(|error| Error::Cargo { folder: folder.to_owned(), message: error.to_string() })?;
+    if !status.success() {
+        return Err(Error::Compile { folder: folder.to_owned() });
+    }
+    messages.join().ok().flatten().ok_or_else(|| Error::NoComponent { folder: folder.to_owned() })
+}
+
+/// `cargo`, as the user would type it in `folder`: without what an outer `cargo run` left in the environment for the
+/// crate that it ran.
+fn cargo(folder: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(folder);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "CARGO_BIN_NAME" {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Installs the standard library of the wasm target where it is missing and rustup is there to do it.
+fn ensure_target(folder: &Path, progress: &mut dyn BuildProgress) -> Result<(), Error> {
+    let install = format!("rustup target add {TARGET}");
+    let missing = || Error::NoTarget { install: install.clone() };
+    let output = Command::new("rustc")
+        .current_dir(folder)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+        .map_err(|source| Error::NoTool { program: "rustc", source })?;
+    let present = output.status.success()
+        && Path::new(String::from_utf8_lossy(&output.stdout).trim())
+            .read_dir()
+            .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok()));
+    if present {
+        return Ok(());
+    }
+    progress.installing_target(&install);
+    let status = Command::new("rustup")
+        .current_dir(folder)
+        .args(["target", "add", TARGET])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|_| missing())?;
+    if status.success() { Ok(()) } else { Err(missing()) }
+}
+
+/// Writes through a temporary name; leaves an equal file alone, so that caches keyed by its times stay warm.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
+    if std::fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(false);
+    }
+    let write = || -> std::io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|source| Error::Write { path: path.to_owned(), source })?;
+    Ok(true)
+}

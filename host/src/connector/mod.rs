@@ -1,0 +1,7 @@
+//! Connectors from a folder or a file to something that can be started: [`build`] makes a component of a crate, [`section`]
+//! keeps its manifest inside, [`load`] holds a pipeline's config against it, [`grants`] computes what it may reach.
+
+pub mod build;
+pub mod grants;
+pub mod load;
+pub mod section;

@@ -1,0 +1,167 @@
+//! Every way a call of the façade can fail, by who must act; each with a stable code and, where there is one, a next step.
+
+use std::path::PathBuf;
+
+use rapidbyte_core::ConnectorError;
+use rapidbyte_core::ports::StateError;
+use rapidbyte_engine::Fault;
+use rapidbyte_pipeline::DocumentErrors;
+use rapidbyte_wasm::ComponentError;
+
+/// Who can mend an error; the command line's exit codes follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// The user's document or manifest is wrong.
+    Document,
+    /// Something about this machine: files, folders, tools, state.
+    Environment,
+    /// The connector is broken.
+    Connector,
+    /// The system a connector talks to.
+    Remote,
+    /// Whoever asked the run to end.
+    Operator,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("{0}")]
+    Document(DocumentErrors),
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("`{}` has no pipelines: no file ends in `.yaml` or `.yml`", folder.display())]
+    NoPipelines { folder: PathBuf },
+    #[error("the pipeline has no stream `{stream}`")]
+    UnknownStream { stream: String, known: String },
+    #[error("the WebAssembly engine cannot start")]
+    Engine(#[source] ComponentError),
+    #[error("`{}` has no `rapidbyte-plugin.yaml`, so it is not a connector", folder.display())]
+    NoManifest { folder: PathBuf },
+    #[error("`{}` has no crate of its own: there is no package in its `Cargo.toml`", folder.display())]
+    NoCrate { folder: PathBuf },
+    #[error("cannot run `{program}`")]
+    NoTool {
+        program: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the Rust target for WebAssembly components is not installed")]
+    NoTarget { install: String },
+    #[error("cargo failed in `{}`: {message}", folder.display())]
+    Cargo { folder: PathBuf, message: String },
+    /// The compiler has said why.
+    #[error("`{}` does not compile", folder.display())]
+    Compile { folder: PathBuf },
+    #[error("cargo built no component in `{}`", folder.display())]
+    NoComponent { folder: PathBuf },
+    #[error("`{}` is not a connector", path.display())]
+    Component {
+        path: PathBuf,
+        #[source]
+        error: ComponentError,
+    },
+    #[error("`{}` carries no manifest", path.display())]
+    NotDescribed { path: PathBuf },
+    #[error("`{}` and its component disagree: {what}", manifest.display())]
+    Disagree { manifest: PathBuf, what: String },
+    /// A connector, state or the engine failed outside of any stream.
+    #[error("{0}")]
+    Fault(Fault),
+    #[error("stopped before anything was moved")]
+    Cancelled,
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl HostError {
+    /// Stable, for machines.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Document(_) => "document",
+            Self::Read { .. } | Self::Write { .. } => "file",
+            Self::NoPipelines { .. } => "no_pipelines",
+            Self::UnknownStream { .. } => "unknown_stream",
+            Self::Engine(error) => error.code(),
+            Self::Fault(fault) => &fault.error.code,
+            Self::Cancelled => "cancelled",
+            Self::NoManifest { .. } => "connector_no_manifest",
+            Self::NoCrate { .. } => "connector_no_crate",
+            Self::NoTool { .. } => "tool_missing",
+            Self::NoTarget { .. } => "rust_target_missing",
+            Self::Cargo { .. } => "cargo_failed",
+            Self::Compile { .. } => "connector_does_not_compile",
+            Self::NoComponent { .. } => "connector_no_component",
+            Self::Component { error, .. } => error.code(),
+            Self::NotDescribed { .. } => "connector_not_described",
+            Self::Disagree { .. } => "connector_manifest_disagrees",
+            Self::State(StateError::Busy { .. }) => "state_busy",
+            Self::State(StateError::TooNew { .. }) => "state_too_new",
+            Self::State(StateError::Unavailable { .. }) => "state_unavailable",
+        }
+    }
+
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Document(_) | Self::NoPipelines { .. } | Self::UnknownStream { .. } => Actor::Document,
+            Self::Fault(fault) => actor_of(&fault.error),
+            Self::Cancelled => Actor::Operator,
+            Self::NoManifest { .. }
+            | Self::NoCrate { .. }
+            | Self::Compile { .. }
+            | Self::NoComponent { .. }
+            | Self::Component { .. }
+            | Self::NotDescribed { .. }
+            | Self::Disagree { .. } => Actor::Connector,
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Engine(_)
+            | Self::NoTool { .. }
+            | Self::NoTarget { .. }
+            | Self::Cargo { .. }
+            | Self::State(_) => Actor::Environment,
+        }
+    }
+
+    /// The next step, where there is one to name.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownStream { known, .. } => format!("it has `{known}`"),
+            Self::NoManifest { .. } => "point to the folder of a connector, or to a built `.wasm` file".to_owned(),
+            Self::NoTool { program: "cargo" | "rustc", .. } => {
+                "install Rust, or use connectors that are built already (`use: ./name.wasm`)".to_owned()
+            }
+            Self::NoTarget { install } => format!("run `{install}`"),
+            Self::NoComponent { .. } => "the crate needs `[lib] crate-type = [\"cdylib\"]`".to_owned(),
+            Self::Component { .. } => {
+                "its struct needs `#[connector(source)]`, `#[connector(destination)]` or `#[connector(transform)]`"
+                    .to_owned()
+            }
+            Self::NotDescribed { .. } => {
+                "build it with `rapidbyte connector build`, which puts the manifest into the component".to_owned()
+            }
+            Self::State(StateError::Busy { .. }) => "wait for that run to end, or stop it".to_owned(),
+            Self::State(StateError::TooNew { .. }) => "use the newer version of rapidbyte that wrote it".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// Who can mend a connector's error.
+pub fn actor_of(error: &ConnectorError) -> Actor {
+    use rapidbyte_core::ErrorCategory::*;
+    match error.category {
+        Config | Schema => Actor::Document,
+        Auth | Permission | RateLimit | TransientNetwork | TransientDb | Data => Actor::Remote,
+        Internal | Frame => Actor::Connector,
+    }
+}

@@ -1,0 +1,96 @@
+//! From a path to a checked document, and from what the engine refuses back to a place in it.
+
+use std::path::{Path, PathBuf};
+
+use rapidbyte_engine::{Place, Problem};
+use rapidbyte_pipeline::{self as pipeline, Diagnostic, DocumentErrors, Pipeline, Span, Spanned};
+
+use crate::error::HostError;
+use crate::settings::{Environment, Host};
+
+/// A pipeline document that was read and checked.
+pub struct Document {
+    pub pipeline: Pipeline,
+    pub path: PathBuf,
+    /// Rendered like errors.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Document {
+    /// The folder that the document's paths are relative to.
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+}
+
+impl Host {
+    /// Reads and checks a document. Nothing is built, loaded or connected to.
+    pub fn open_document(&self, path: &Path) -> Result<Document, HostError> {
+        let bytes =
+            std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
+        let name = path.display().to_string();
+        let environment: &Environment = &self.settings.environment;
+        let parsed = pipeline::decode(&bytes, &name)
+            .and_then(|text| pipeline::parse(text, &name, &|variable| environment(variable)))
+            .map_err(HostError::Document)?;
+        Ok(Document { pipeline: parsed.pipeline, path: path.to_owned(), warnings: parsed.warnings })
+    }
+
+    /// The documents that a path stands for: itself, or every `.yaml` and `.yml` file of a folder, by name.
+    pub fn documents(&self, path: &Path) -> Result<Vec<PathBuf>, HostError> {
+        if !path.is_dir() {
+            return Ok(vec![path.to_owned()]);
+        }
+        let read = |source| HostError::Read { path: path.to_owned(), source };
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(read)? {
+            let file = entry.map_err(read)?.path();
+            if file.is_file()
+                && file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+            {
+                files.push(file);
+            }
+        }
+        files.sort();
+        if files.is_empty() { Err(HostError::NoPipelines { folder: path.to_owned() }) } else { Ok(files) }
+    }
+}
+
+/// What the engine refused, at the places where the document asks for it.
+pub fn point(pipeline: &Pipeline, problems: &[Problem]) -> DocumentErrors {
+    let diagnostics = problems
+        .iter()
+        .map(|problem| {
+            Diagnostic::error(problem.code, place(pipeline, problem), problem.message.clone())
+                .maybe_help(problem.hint.clone())
+        })
+        .collect();
+    DocumentErrors::new(pipeline.file.clone(), diagnostics)
+}
+
+fn place(pipeline: &Pipeline, problem: &Problem) -> Span {
+    let source = pipeline.source.connector.location.span;
+    let named = |list: &[Spanned<String>], name: &str| {
+        list.iter().find(|column| column.value == name).map(|column| column.span)
+    };
+    if let Place::Transform(index) = problem.place {
+        return pipeline.transforms.get(index).map_or(source, |transform| transform.connector.location.span);
+    }
+    let Some(stream) = problem.stream.as_deref().and_then(|name| pipeline.stream(name)) else {
+        return source;
+    };
+    let precise = match &problem.place {
+        Place::SyncMode => stream.sync_mode.is_stated().then_some(stream.sync_mode.span),
+        Place::CursorField => stream.cursor.as_ref().map(|cursor| cursor.field.span),
+        Place::TieBreaker(name) => stream.cursor.as_ref().and_then(|cursor| named(&cursor.tie_breaker, name)),
+        Place::Column(name) => stream.columns.as_ref().and_then(|columns| named(columns, name)),
+        Place::WriteMode => stream.write.mode.is_stated().then_some(stream.write.mode.span),
+        Place::PrimaryKey(Some(name)) => named(&stream.write.primary_key, name),
+        Place::UpdateColumn(name) => named(&stream.write.update_columns, name),
+        _ => None,
+    };
+    precise.unwrap_or(stream.name.span)
+}

@@ -1,0 +1,116 @@
+//! `rapidbyte run`: a document's connectors are built and loaded, its state is opened, the engine does the rest.
+
+use std::sync::Arc;
+
+use rapidbyte_core::ports::{Observer, StateStore};
+use rapidbyte_engine::{
+    self as engine, Cancellation, Connectors, PipelineSpec, PlanError, PlanOptions, Ports, RunReport,
+};
+use rapidbyte_pipeline::Pipeline;
+use rapidbyte_state::SqliteStore;
+
+use super::document::{self, Document};
+use crate::connector::build::BuildProgress;
+use crate::connector::load::Loaded;
+use crate::error::HostError;
+use crate::settings::Host;
+
+/// What a caller decides about a run.
+pub struct RunOptions {
+    /// The streams to move; empty: all of the document.
+    pub streams: Vec<String>,
+    pub observer: Arc<dyn Observer>,
+    pub cancellation: Cancellation,
+}
+
+/// The connectors of a document, loaded.
+pub struct LoadedPipeline {
+    pub source: Loaded,
+    pub transforms: Vec<Loaded>,
+    pub destination: Loaded,
+}
+
+impl LoadedPipeline {
+    pub fn connectors(&self) -> Connectors {
+        Connectors {
+            source: self.source.plugged.clone(),
+            transforms: self.transforms.iter().map(|loaded| loaded.plugged.clone()).collect(),
+            destination: self.destination.plugged.clone(),
+        }
+    }
+
+    /// Source, transforms, destination: the order in which data passes them.
+    pub fn in_order(&self) -> impl Iterator<Item = &Loaded> {
+        std::iter::once(&self.source).chain(&self.transforms).chain(std::iter::once(&self.destination))
+    }
+}
+
+impl Host {
+    /// Executes a pipeline to its end. What failed in a stream is in the report; an error means that nothing was moved.
+    pub async fn run(
+        &self,
+        document: &Document,
+        options: RunOptions,
+        progress: &mut dyn BuildProgress,
+    ) -> Result<RunReport, HostError> {
+        let pipeline = &document.pipeline;
+        let spec = PipelineSpec::from_document(pipeline);
+        let loaded = self.load_all(document, progress).await?;
+        let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
+        let ports = Ports { state, observer: options.observer, cancellation: options.cancellation };
+        let connectors = loaded.connectors();
+        let plan = engine::plan(&spec, &connectors, &ports, &PlanOptions { only: options.streams })
+            .await
+            .map_err(|error| plan_error(pipeline, error))?;
+        Ok(engine::run(plan, &connectors, &ports).await)
+    }
+
+    /// Builds and loads everything that the document names.
+    pub(crate) async fn load_all(
+        &self,
+        document: &Document,
+        progress: &mut dyn BuildProgress,
+    ) -> Result<LoadedPipeline, HostError> {
+        let pipeline = &document.pipeline;
+        let folder = document.folder();
+        let source = self.prepare(&pipeline.source.connector, pipeline, folder, progress)?;
+        let mut transforms = Vec::with_capacity(pipeline.transforms.len());
+        for transform in &pipeline.transforms {
+            transforms.push(self.prepare(&transform.connector, pipeline, folder, progress)?);
+        }
+        let destination = self.prepare(&pipeline.destination.connector, pipeline, folder, progress)?;
+
+        // What is not in the cache of compiled code is compiled side by side.
+        let engine = self.engine()?;
+        let source = source.load(&engine);
+        let destination = destination.load(&engine);
+        let transforms: Vec<_> = transforms.into_iter().map(|prepared| prepared.load(&engine)).collect();
+        let mut loaded = Vec::with_capacity(transforms.len());
+        for transform in transforms {
+            loaded.push(transform.await?);
+        }
+        Ok(LoadedPipeline { source: source.await?, transforms: loaded, destination: destination.await? })
+    }
+
+    /// Opens the state that the document keeps, making it where there is none.
+    pub(crate) fn open_state(&self, document: &Document) -> Result<SqliteStore, HostError> {
+        Ok(SqliteStore::open(&self.state_path(document))?)
+    }
+
+    /// Where the document's state lies.
+    pub fn state_path(&self, document: &Document) -> std::path::PathBuf {
+        match &document.pipeline.state.path {
+            Some(path) => document.folder().join(&path.value),
+            None => self.default_state_path(&document.path),
+        }
+    }
+}
+
+/// What the planner refused, pointed at in the document where the document is to blame.
+pub(crate) fn plan_error(pipeline: &Pipeline, error: PlanError) -> HostError {
+    match error {
+        PlanError::Refused(problems) => HostError::Document(document::point(pipeline, &problems)),
+        PlanError::Connector(fault) => HostError::Fault(fault),
+        PlanError::Cancelled => HostError::Cancelled,
+    }
+}

@@ -1,0 +1,31 @@
+//! `rapidbyte schema`: what a document's source offers.
+
+use std::sync::Arc;
+
+use rapidbyte_core::Catalog;
+use rapidbyte_core::ports::{Observer, StateStore};
+use rapidbyte_engine::{self as engine, Cancellation, PipelineSpec, Ports};
+
+use super::document::Document;
+use crate::connector::build::BuildProgress;
+use crate::error::HostError;
+use crate::settings::Host;
+
+impl Host {
+    /// Asks the document's source for its catalog. Only the source is built and started.
+    pub async fn discover(
+        &self,
+        document: &Document,
+        observer: Arc<dyn Observer>,
+        cancellation: Cancellation,
+        progress: &mut dyn BuildProgress,
+    ) -> Result<Catalog, HostError> {
+        let pipeline = &document.pipeline;
+        let prepared = self.prepare(&pipeline.source.connector, pipeline, document.folder(), progress)?;
+        let source = prepared.load(&self.engine()?).await?;
+        let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
+        let ports = Ports { state, observer, cancellation };
+        let spec = PipelineSpec::from_document(pipeline);
+        engine::discover(&spec.name, &source.plugged, &spec.resources, &ports).await.map_err(HostError::Fault)
+    }
+}
