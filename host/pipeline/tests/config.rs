@@ -15,6 +15,8 @@ const SCHEMA: &str = r##"{
     "user": { "type": "string" },
     "password": { "type": "string", "x-rapidbyte-secret": true },
     "url": { "type": ["string", "null"] },
+    "token": { "type": "string", "writeOnly": true, "format": "password" },
+    "count": { "type": "integer", "minimum": 0, "maximum": 18446744073709551615 },
     "tls": { "type": "string", "enum": ["disable", "require", "verify_full"], "default": "require" },
     "schemas": { "type": "array", "items": { "type": "string" }, "maxItems": 3, "default": ["public"] },
     "headers": { "type": "object", "additionalProperties": { "type": "string", "x-rapidbyte-secret": true } },
@@ -97,11 +99,11 @@ fn a_good_config_is_typed_and_completed() {
 #[test]
 fn values_of_the_environment_are_secret_unless_the_schema_knows_better() {
     let checked = check(
-        "host: ${PGHOST}\ndatabase: d\npassword: literal\nurl: pg://u:${PGPASSWORD}@h\nextra: ${HUGE_PASSWORD}",
+        "host: ${PGHOST}\ndatabase: d\npassword: literal\ntoken: t0ken\ncount: 18446744073709551615\nurl: pg://u:${PGPASSWORD}@h\nextra: ${HUGE_PASSWORD}",
     )
     .unwrap_or_else(|errors| panic!("{errors}"));
     // `host` is described and not secret; a part of a longer text and a free-form value are.
-    assert_eq!(checked.secrets, ["literal", "hunter2-s3cr3t", "99999999999999999999999"]);
+    assert_eq!(checked.secrets, ["literal", "t0ken", "hunter2-s3cr3t", "99999999999999999999999"]);
     assert_eq!(checked.masked["url"], "***");
     assert_eq!(checked.value["extra"], "99999999999999999999999");
 }
@@ -109,7 +111,7 @@ fn values_of_the_environment_are_secret_unless_the_schema_knows_better() {
 #[test]
 fn every_mistake_is_named_at_its_place() {
     refused(
-        "hostt: a\nport: 70000\npassword: 12345\ntls: requires\nschemas: [a, 1, b, c]\npool: { lazy: maybe }\nratio: a",
+        "hostt: a\nport: 70000\npassword: 12345\ntls: requires\nschemas: [a, 1, b, c]\npool: { lazy: maybe }\nratio: a\ncount: -1",
         r#"
 error[missing_key]: the config of `source` lacks `host`
  --> p.yaml:5:3
@@ -181,6 +183,13 @@ error[wrong_type]: `ratio` must be a number, not the text `a`
    |
 12 |     ratio: a
    |            ^
+
+error[out_of_range]: `count` is out of range
+  --> p.yaml:13:12
+   |
+13 |     count: -1
+   |            ^^
+   = help: it must be between 0 and 18446744073709551615
 "#,
     );
 }

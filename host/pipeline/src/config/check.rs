@@ -1,7 +1,7 @@
 //! A config against its schema: unknown and missing keys, types, allowed values, bounds. All mistakes at once, each at
 //! its place in the pipeline document; no message shows a value of the environment or of a secret field.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::schema::{Additional, Shape, Type};
 use super::{CheckedConfig, Config, ConfigSchema, MASK, value_to_json};
@@ -191,12 +191,12 @@ impl Checker {
             return None;
         };
         if let Some(shape) = shape {
-            if let Some(number) = value.as_f64()
-                && (shape.minimum.is_some_and(|min| number < min)
-                    || shape.maximum.is_some_and(|max| number > max))
+            if let Value::Number(number) = &value
+                && (shape.minimum.as_ref().is_some_and(|min| is_less(number, min))
+                    || shape.maximum.as_ref().is_some_and(|max| is_less(max, number)))
             {
                 let message = format!("{} is out of range", place.name);
-                let help = match (shape.minimum, shape.maximum) {
+                let help = match (&shape.minimum, &shape.maximum) {
                     (Some(min), Some(max)) => format!("it must be between {min} and {max}"),
                     (Some(min), None) => format!("it must be at least {min}"),
                     (None, Some(max)) => format!("it must be at most {max}"),
@@ -324,6 +324,14 @@ fn quoting_help(types: &[Type], scalar: &Scalar) -> Option<String> {
     let unquoted =
         matches!(Scalar::plain(scalar.text()).value(), Typed::Bool(_) | Typed::Int(_) | Typed::Float(_));
     (!scalar.is_plain() && unquoted).then(|| "remove the quotes: what is quoted is a text".to_owned())
+}
+
+/// Exact for whole numbers.
+fn is_less(a: &Number, b: &Number) -> bool {
+    match (a.as_i128(), b.as_i128()) {
+        (Some(a), Some(b)) => a < b,
+        _ => a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a < b),
+    }
 }
 
 /// Puts in the defaults of what is missing, inside out.

@@ -2,7 +2,7 @@
 //! A keyword outside it is an error, because a check that is not made must not look as if it were.
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::diagnostic::{Diagnostic, DocumentErrors, SourceFile};
 use crate::json;
@@ -31,10 +31,10 @@ pub(super) struct Shape {
     pub allowed: Option<Vec<Value>>,
     pub default: Option<Value>,
     pub description: Option<String>,
-    /// `x-rapidbyte-secret`.
+    /// `writeOnly` or `format: password`, as JSON Schema says it, or `x-rapidbyte-secret`.
     pub secret: bool,
-    pub minimum: Option<f64>,
-    pub maximum: Option<f64>,
+    pub minimum: Option<Number>,
+    pub maximum: Option<Number>,
     pub length_min: Option<u64>,
     pub length_max: Option<u64>,
     pub items_min: Option<u64>,
@@ -254,16 +254,24 @@ impl Shape {
         if let Some(node) = section.get("description") {
             shape.description = reader.text(node, "`description`").map(|text| text.value);
         }
-        if let Some(node) = section.get("x-rapidbyte-secret") {
-            shape.secret = reader.boolean(node, "`x-rapidbyte-secret`").unwrap_or(true);
+        for key in ["x-rapidbyte-secret", "writeOnly"] {
+            if let Some(node) = section.get(key) {
+                // What is meant to be said about secrets is not to be lost for being said wrongly.
+                shape.secret |= reader.boolean(node, &format!("`{key}`")).unwrap_or(true);
+            }
+        }
+        if let Some(node) = section.get("format") {
+            shape.secret |= reader.text(node, "`format`").is_some_and(|format| format.value == "password");
         }
         let number = |reader: &mut Reader<'_>, key: &str| {
             let node = section.get(key)?;
-            let number = node.to_json().as_f64();
-            if number.is_none() {
-                wrong(reader, node, &format!("`{key}` must be a number"));
+            match node.to_json() {
+                Value::Number(number) => Some(number),
+                _ => {
+                    wrong(reader, node, &format!("`{key}` must be a number"));
+                    None
+                }
             }
-            number
         };
         shape.minimum = number(reader, "minimum");
         shape.maximum = number(reader, "maximum");
