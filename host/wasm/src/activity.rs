@@ -47,10 +47,6 @@ impl Activity {
         Waiting(self.clone())
     }
 
-    pub fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
     /// How long nothing has happened.
     fn idle(&self) -> Duration {
         if self.excused.load(Ordering::Relaxed) > 0 {
@@ -59,12 +55,12 @@ impl Activity {
         Duration::from_millis(self.now_ms().saturating_sub(self.last_ms.load(Ordering::Relaxed)))
     }
 
-    /// Returns when nothing has happened for so long.
-    pub async fn idle_for(&self, timeout: Duration) {
+    /// Returns when nothing has happened for so long; answers whether the guest spent it waiting in the host.
+    pub async fn idle_for(&self, timeout: Duration) -> bool {
         loop {
             let idle = self.idle();
             if idle >= timeout {
-                return;
+                return self.waiting.load(Ordering::Relaxed);
             }
             tokio::time::sleep(timeout - idle).await;
         }

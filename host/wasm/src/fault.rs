@@ -60,9 +60,9 @@ fn memory_limit(guest: &Guest, wanted: u64) -> ConnectorError {
 
 /// A call was ended because nothing happened. Waiting in vain is the network's fault and may pass; computing in vain is a
 /// defect.
-pub fn idle(guest: &Guest, doing: &str) -> ConnectorError {
+pub fn idle(guest: &Guest, doing: &str, waiting: bool) -> ConnectorError {
     let seconds = guest.idle_timeout.as_secs_f64();
-    if guest.activity.is_waiting() {
+    if waiting {
         let mut error = ConnectorError::new(
             ErrorCategory::TransientNetwork,
             "idle_timeout",
@@ -76,6 +76,6 @@ pub fn idle(guest: &Guest, doing: &str) -> ConnectorError {
     }
     ConnectorError::internal(
         "idle_timeout",
-        format!("`{}` computed in `{doing}` for {seconds} s without moving a byte", guest.id),
+        format!("`{}` has not moved a byte in `{doing}` for {seconds} s", guest.id),
     )
 }

@@ -64,15 +64,15 @@ macro_rules! watched {
             let store = &mut guest.store;
             tokio::select! {
                 biased;
-                ended = $call(store) => Some(ended),
-                () = guest.activity.idle_for(guest.idle_timeout) => None,
+                ended = $call(store) => Ok(ended),
+                waiting = guest.activity.idle_for(guest.idle_timeout) => Err(waiting),
             }
         };
         guest.reporter.settle();
         match ended {
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(error)) => Err(fault::trapped(guest, $doing, &error)),
-            None => Err(fault::idle(guest, $doing)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(fault::trapped(guest, $doing, &error)),
+            Err(waiting) => Err(fault::idle(guest, $doing, waiting)),
         }
     }};
 }

@@ -165,7 +165,11 @@ fn try_emit() {
         rig.outlet_bytes = 1;
         let mut started = rig.start().await;
         let mut outlet = std::mem::replace(&mut started.outlet, filled_inlet());
+        let services = started.services.clone();
         let taking = tokio::spawn(async move {
+            while !services.reached("source.wait") {
+                tokio::task::yield_now().await;
+            }
             let mut frames = 0;
             while let Ok(Event::Frame(_)) = outlet.recv().await {
                 frames += 1;
