@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use rapidbyte_host::HostError;
 use rapidbyte_host::core::ports::StateError;
 use rapidbyte_host::core::{ConnectorError, ErrorCategory};
+use rapidbyte_host::engine::{Fault, Origin};
 use rapidbyte_host::error::Actor;
 
 use crate::report::Failure;
@@ -72,7 +73,9 @@ impl Exit {
         match self {
             Exit::Success => "Everything that was asked for is done.",
             Exit::Failed => "Several things failed for different reasons; each is reported.",
-            Exit::Usage => "The command line makes no sense: an unknown command or flag, a missing argument, a `RAPIDBYTE_…` variable that cannot be read.",
+            Exit::Usage => {
+                "The command line makes no sense: an unknown command or flag, a missing argument, a `RAPIDBYTE_…` variable that cannot be read."
+            }
             Exit::Document => {
                 "A document is wrong: the pipeline, a connector's manifest, or a connector's configuration in it."
             }
@@ -88,7 +91,9 @@ impl Exit {
                  later may help."
             }
             Exit::Data => "A record or a schema does not fit, and the pipeline's policy is to fail.",
-            Exit::Busy => "Another process runs the same stream of the same pipeline. Trying again later will help.",
+            Exit::Busy => {
+                "Another process runs the same stream of the same pipeline. Trying again later will help."
+            }
             Exit::Bug => "A defect of Rapidbyte itself. Please report it.",
             Exit::Interrupted => "Ended by Ctrl-C (SIGINT). The next run continues at the last checkpoint.",
             Exit::Terminated => "Ended by SIGTERM. The next run continues at the last checkpoint.",
@@ -106,12 +111,25 @@ impl Exit {
         let error = error.downcast_ref::<HostError>()?;
         Some(match (error, error.actor()) {
             (HostError::State(StateError::Busy { .. }), _) => Exit::Busy,
-            (HostError::Connector { error, .. }, _) => Exit::of_connector(error),
+            (HostError::UnknownStream { .. }, _) => Exit::Usage,
+            (HostError::Fault(fault), _) => Exit::of_fault(fault),
+            // The signal's own exit takes its place.
+            (_, Actor::Operator) => Exit::Failed,
             (_, Actor::Document) => Exit::Document,
             (_, Actor::Environment) => Exit::Environment,
             (_, Actor::Connector) => Exit::Connector,
             (_, Actor::Remote) => Exit::Remote,
         })
+    }
+
+    /// The exit of what went wrong in a task.
+    pub fn of_fault(fault: &Fault) -> Exit {
+        match fault.origin {
+            Origin::State if fault.error.code == "stream_busy" => Exit::Busy,
+            Origin::State => Exit::Environment,
+            Origin::Engine if fault.error.category == ErrorCategory::Internal => Exit::Bug,
+            _ => Exit::of_connector(&fault.error),
+        }
     }
 
     /// The exit of what a connector says.

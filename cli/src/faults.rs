@@ -24,7 +24,10 @@ impl Faults {
         let kill_at = match variable("RAPIDBYTE_KILL_AT") {
             None => None,
             Some(text) => Some(parse(text).ok_or_else(|| {
-                Failure::usage("kill_at", format!("RAPIDBYTE_KILL_AT is `{text}`, not of the form `<point>#<n>`"))
+                Failure::usage(
+                    "kill_at",
+                    format!("RAPIDBYTE_KILL_AT is `{text}`, not of the form `<point>#<n>`"),
+                )
             })?),
         };
         Ok(Faults { kill_at, trace_file: variable("RAPIDBYTE_TRACE_POINTS").map(PathBuf::from) })

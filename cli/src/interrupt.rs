@@ -1,8 +1,8 @@
 //! Ctrl-C and SIGTERM: the first asks the run to end at its next checkpoint, the second ends the process at once. Either
 //! way what is committed stays committed.
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone};
@@ -14,7 +14,9 @@ pub struct Interrupted(Arc<AtomicU8>);
 impl Interrupted {
     /// How a run ends that was stopped by it.
     pub fn exit(&self) -> Option<Exit> {
-        [Exit::Interrupted, Exit::Terminated].into_iter().find(|exit| exit.code() == self.0.load(Ordering::Acquire))
+        [Exit::Interrupted, Exit::Terminated]
+            .into_iter()
+            .find(|exit| exit.code() == self.0.load(Ordering::Acquire))
     }
 }
 
@@ -37,7 +39,11 @@ pub fn listen(printer: &Printer, stop: impl FnOnce() + Send + 'static) -> std::i
             match stop.take() {
                 Some(stop) => {
                     first.0.store(exit.code(), Ordering::Release);
-                    printer.status(Tone::Warning, "Stopping", "at the next checkpoint (again to stop at once)");
+                    printer.status(
+                        Tone::Warning,
+                        "Stopping",
+                        "at the next checkpoint (again to stop at once)",
+                    );
                     stop();
                 }
                 None => end_at_once(&printer, exit),
@@ -57,7 +63,11 @@ pub fn listen(printer: &Printer, stop: impl FnOnce() + Send + 'static) -> std::i
             match stop.take() {
                 Some(stop) => {
                     first.0.store(Exit::Interrupted.code(), Ordering::Release);
-                    printer.status(Tone::Warning, "Stopping", "at the next checkpoint (again to stop at once)");
+                    printer.status(
+                        Tone::Warning,
+                        "Stopping",
+                        "at the next checkpoint (again to stop at once)",
+                    );
                     stop();
                 }
                 None => end_at_once(&printer, Exit::Interrupted),

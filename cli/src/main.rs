@@ -4,6 +4,7 @@
 //! Refuses to know: how anything is done. What a library user would miss belongs into `rapidbyte-host`.
 
 mod args;
+mod building;
 mod commands;
 mod exit;
 mod faults;

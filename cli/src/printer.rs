@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use anstyle::{AnsiColor, Style};
 use indicatif::MultiProgress;
 use rapidbyte_host::core::redact::Redactor;
+use rapidbyte_host::pipeline::DocumentErrors;
 use rapidbyte_host::pipeline::render::Part;
 use serde::Serialize;
 
@@ -51,10 +52,6 @@ struct Inner {
 impl Printer {
     pub fn new(format: Format, quiet: bool, redactor: Redactor) -> Self {
         Printer(Arc::new(Inner { format, quiet, redactor, bars: OnceLock::new() }))
-    }
-
-    pub fn format(&self) -> Format {
-        self.0.format
     }
 
     pub fn quiet(&self) -> bool {
@@ -149,6 +146,11 @@ impl Printer {
         self.write_error(&text);
     }
 
+    /// What is wrong with a document, place by place.
+    pub fn document_errors(&self, document: &DocumentErrors) {
+        self.write_error(&document.render_with(&paint));
+    }
+
     /// Says of a defect that it is one.
     pub fn report_panics(&self) {
         let printer = self.clone();
@@ -160,7 +162,10 @@ impl Printer {
                 code: "bug".to_owned(),
                 message: format!("internal error at {place}: {message}"),
                 causes: Vec::new(),
-                hint: Some("this is a defect of Rapidbyte, not of yours; please report it with this message".to_owned()),
+                hint: Some(
+                    "this is a defect of Rapidbyte, not of yours; please report it with this message"
+                        .to_owned(),
+                ),
                 document: None,
             });
         }));

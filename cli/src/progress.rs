@@ -117,7 +117,12 @@ impl Observer for Progress {
             RunEvent::StreamStarted { key, resuming, .. } => self.started(key, resuming),
             RunEvent::Progress { key, counters } => self.moved(key, counters),
             RunEvent::CheckpointSaved { key, checkpoint } => {
-                tracing::debug!(stream = key.stream, id = checkpoint.id, complete = checkpoint.complete, "checkpoint saved");
+                tracing::debug!(
+                    stream = key.stream,
+                    id = checkpoint.id,
+                    complete = checkpoint.complete,
+                    "checkpoint saved"
+                );
             }
             RunEvent::Log { key, connector, event } => log(key, connector, event),
             RunEvent::Metric { key, connector, event } => metric(key, connector, event),
@@ -145,7 +150,8 @@ impl Meter {
 /// A bar's line. The numbers are read when it is drawn.
 fn style(verb: &str, stream: &str, meter: &Arc<Meter>) -> ProgressStyle {
     let meter = Arc::downgrade(meter);
-    let line = format!("{{spinner}} {verb:>10} {}: {{numbers}}", stream.replace('{', "{{").replace('}', "}}"));
+    let line =
+        format!("{{spinner}} {verb:>10} {}: {{numbers}}", stream.replace('{', "{{").replace('}', "}}"));
     ProgressStyle::with_template(&line).unwrap_or_else(|_| ProgressStyle::default_spinner()).with_key(
         "numbers",
         move |_: &ProgressState, out: &mut dyn Write| {

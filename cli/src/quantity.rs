@@ -59,6 +59,12 @@ impl Display for Elapsed {
     }
 }
 
+/// `2026-11-21T03:35:12Z`, of seconds since the epoch.
+pub fn instant(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| format!("{seconds}s"), |instant| instant.to_string())
+}
+
 /// So many a second; 0 where no time has passed.
 pub fn per_second(amount: u64, elapsed: Duration) -> u64 {
     let seconds = elapsed.as_secs_f64();
@@ -86,7 +92,10 @@ mod tests {
     fn sizes_have_two_digits_at_least() {
         let sizes = [0, 999, 1_000, 4_249, 9_949, 9_951, 42_000_000, 999_600, u64::MAX];
         let shown = sizes.map(|bytes| Bytes(bytes).to_string());
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "4.2 kB", "9.9 kB", "10 kB", "42 MB", "1.0 MB", "18447 PB"]);
+        assert_eq!(
+            shown,
+            ["0 B", "999 B", "1.0 kB", "4.2 kB", "9.9 kB", "10 kB", "42 MB", "1.0 MB", "18447 PB"]
+        );
     }
 
     #[test]
@@ -102,5 +111,6 @@ mod tests {
     fn nouns_follow_their_number() {
         assert_eq!(plural(1, "row"), "1 row");
         assert_eq!(plural(2_000, "row"), "2,000 rows");
+        assert_eq!(instant(0), "1970-01-01T00:00:00Z");
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use rapidbyte_host::HostError;
 use rapidbyte_host::core::ConnectorError;
+use rapidbyte_host::engine::Fault;
 use rapidbyte_host::pipeline::DocumentErrors;
 use serde::Serialize;
 
@@ -95,6 +96,22 @@ impl Report {
         }
     }
 
+    /// What went wrong in a task.
+    pub fn of_fault(stream: Option<&str>, fault: &Fault) -> Self {
+        let message = match stream {
+            Some(stream) => format!("stream `{stream}`: {fault}"),
+            None => fault.to_string(),
+        };
+        Report {
+            exit: Exit::of_fault(fault),
+            code: fault.error.code.clone(),
+            message,
+            causes: Vec::new(),
+            hint: hint_of(&fault.error),
+            document: None,
+        }
+    }
+
     /// Arguments that could not be parsed, for machines.
     pub fn usage(error: &clap::Error) -> Self {
         // The message is the first paragraph, a suggestion may follow in another.
@@ -151,7 +168,12 @@ impl Known {
     fn of(error: &(dyn std::error::Error + 'static)) -> Option<Known> {
         let exit = Exit::of(error)?;
         if let Some(failure) = error.downcast_ref::<Failure>() {
-            return Some(Known { exit, code: failure.code.to_owned(), hint: failure.hint.clone(), document: None });
+            return Some(Known {
+                exit,
+                code: failure.code.to_owned(),
+                hint: failure.hint.clone(),
+                document: None,
+            });
         }
         if let Some(error) = error.downcast_ref::<ConnectorError>() {
             return Some(Known { exit, code: error.code.clone(), hint: hint_of(error), document: None });
@@ -159,7 +181,7 @@ impl Known {
         let error = error.downcast_ref::<HostError>()?;
         let (hint, document) = match error {
             HostError::Document(document) => (None, Some(document.clone())),
-            HostError::Connector { error: inner, .. } => (error.hint().or_else(|| hint_of(inner)), None),
+            HostError::Fault(fault) => (error.hint().or_else(|| hint_of(&fault.error)), None),
             _ => (error.hint(), None),
         };
         Some(Known { exit, code: error.code().to_owned(), hint, document })

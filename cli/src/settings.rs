@@ -44,13 +44,16 @@ impl Settings {
             .collect();
         let variable = |name: &str| variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
 
-        let home = match (variable("RAPIDBYTE_HOME"), variable("HOME")) {
-            (Some(home), _) => PathBuf::from(home),
-            (None, Some(home)) => PathBuf::from(home).join(".rapidbyte"),
-            (None, None) => return Err(Failure::environment("home_unknown", "there is no home folder")
-                .hint("set RAPIDBYTE_HOME to the folder where state and compiled connectors are to be kept")
-                .into()),
-        };
+        let home =
+            match (variable("RAPIDBYTE_HOME"), variable("HOME")) {
+                (Some(home), _) => PathBuf::from(home),
+                (None, Some(home)) => PathBuf::from(home).join(".rapidbyte"),
+                (None, None) => return Err(Failure::environment("home_unknown", "there is no home folder")
+                    .hint(
+                        "set RAPIDBYTE_HOME to the folder where state and compiled connectors are to be kept",
+                    )
+                    .into()),
+            };
         let home = std::path::absolute(&home).map_err(|error| {
             Failure::environment("home_unknown", format!("`{}` is no usable folder: {error}", home.display()))
         })?;

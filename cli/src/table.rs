@@ -41,7 +41,8 @@ impl std::fmt::Display for Table {
             let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count());
             cells.chain([name.chars().count()]).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = self.columns.iter().enumerate().map(|(index, (name, _))| width(index, name)).collect();
+        let widths: Vec<usize> =
+            self.columns.iter().enumerate().map(|(index, (name, _))| width(index, name)).collect();
         let heading: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
         for (index, row) in std::iter::once(&heading).chain(&self.rows).enumerate() {
             let mut line = String::new();

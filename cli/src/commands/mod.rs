@@ -7,12 +7,16 @@ mod run;
 mod schema;
 mod state;
 
+use std::path::Path;
+
 use anyhow::Result;
-use rapidbyte_host::Host;
+use rapidbyte_host::operations::document::Document;
+use rapidbyte_host::pipeline::render;
+use rapidbyte_host::{Host, HostError};
 
 use crate::args::{Command, ConnectorCommand, SchemaCommand, StateCommand};
 use crate::exit::Exit;
-use crate::printer::Printer;
+use crate::printer::{Printer, paint};
 use crate::settings::Settings;
 
 /// Runs what was asked for.
@@ -20,19 +24,32 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
     let host = Host::new(settings.host.clone());
     match command {
         Command::Run(args) => run::run(&host, &args, settings, printer),
-        Command::Check(args) => check::check(&host, &args, settings, printer),
+        Command::Check(args) => check::check(&host, &args, printer),
         Command::Schema(SchemaCommand::Discover { pipeline }) => {
-            schema::discover::discover(&host, &pipeline, settings, printer)
+            schema::discover::discover(&host, &pipeline, printer)
         }
         Command::Schema(SchemaCommand::Inspect { pipeline, stream }) => {
-            schema::inspect::inspect(&host, &pipeline, &stream, settings, printer)
+            schema::inspect::inspect(&host, &pipeline, &stream, printer)
         }
         Command::Connector(ConnectorCommand::Build { path, release: _, debug }) => {
             connector::build::build(&host, &path, debug, printer)
         }
-        Command::State(StateCommand::Show { pipeline, runs }) => state::show::show(&host, &pipeline, runs, printer),
+        Command::State(StateCommand::Show { pipeline, runs }) => {
+            state::show::show(&host, &pipeline, runs, printer)
+        }
         Command::State(StateCommand::Reset { pipeline, stream, all: _ }) => {
             state::reset::reset(&host, &pipeline, stream.as_deref(), printer)
         }
     }
+}
+
+/// Reads a pipeline document and says what is odd about it.
+fn open(host: &Host, file: &Path, printer: &Printer) -> Result<Document, HostError> {
+    let document = host.open_document(file)?;
+    for warning in &document.warnings {
+        let mut text = String::new();
+        render::render(&document.pipeline.file, warning, &paint, &mut text);
+        printer.document_warning(&text);
+    }
+    Ok(document)
 }

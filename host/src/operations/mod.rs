@@ -1,7 +1,7 @@
-//! The operations of the command line, one call each: [`run`], [`check`], [`schema`], [`state`], and
-//! [`build`](crate::connector::build::build) for `connector build`.
+//! The operations of the command line, one call each.
 
 pub mod check;
+pub mod connector;
 pub mod document;
 pub mod run;
 pub mod schema;

@@ -1,0 +1,274 @@
+//! `rapidbyte run`: a pipeline, or every pipeline of a folder one after the other.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rapidbyte_host::core::ports::{Observer, RunStatus};
+use rapidbyte_host::engine::{Cancellation, Fault, RunReport, StreamReport};
+use rapidbyte_host::operations::run::RunOptions;
+use rapidbyte_host::{Host, HostError};
+use serde::Serialize;
+
+use crate::args::RunArgs;
+use crate::building::Building;
+use crate::commands::open;
+use crate::exit::Exit;
+use crate::interrupt::{self, Interrupted};
+use crate::memory;
+use crate::printer::{Printer, Tone};
+use crate::progress::Progress;
+use crate::quantity::{Bytes, Count, Elapsed, per_second, plural};
+use crate::report::{ErrorJson, Report};
+use crate::runtime;
+use crate::settings::Settings;
+
+pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
+    let files = host.documents(&args.pipeline)?;
+    let mut outcomes = Vec::new();
+    runtime::block_on(async {
+        let cancellation = Cancellation::new();
+        let stop = cancellation.clone();
+        let interrupted = interrupt::listen(printer, move || {
+            stop.request();
+        })
+        .context("cannot listen for signals")?;
+        for file in &files {
+            if cancellation.is_requested() {
+                break;
+            }
+            let outcome = execute(host, file, args, settings, printer, &cancellation).await;
+            outcomes.push(outcome.judged(&interrupted));
+        }
+        anyhow::Ok(())
+    })??;
+
+    let exit = outcomes.iter().fold(Exit::Success, |exit, outcome| exit.combine(outcome.exit));
+    if args.pipeline.is_dir() {
+        let pipelines: Vec<OutcomeJson<'_>> = outcomes.iter().map(Outcome::json).collect();
+        printer.json(&FolderJson { status: exit.word(), memory_peak_bytes: memory::peak_bytes(), pipelines });
+    } else if let Some(outcome) = outcomes.first() {
+        printer.json(&outcome.json());
+    }
+    Ok(exit)
+}
+
+/// What became of one document.
+struct Outcome {
+    file: String,
+    result: Result<RunReport, Report>,
+    exit: Exit,
+}
+
+/// Runs one document and says how it went.
+async fn execute(
+    host: &Host,
+    file: &Path,
+    args: &RunArgs,
+    settings: &Settings,
+    printer: &Printer,
+    cancellation: &Cancellation,
+) -> Outcome {
+    let progress: Arc<dyn Observer> = Arc::new(Progress::new(printer, settings.watched));
+    let options = RunOptions {
+        streams: args.streams.clone(),
+        observer: settings.faults.before(progress),
+        cancellation: cancellation.clone(),
+    };
+    let mut building = Building::new(printer);
+    let result = match open(host, file, printer) {
+        Ok(document) => host.run(&document, options, &mut building).await,
+        Err(error) => Err(error),
+    };
+    let file = file.display().to_string();
+    match result {
+        Ok(report) => {
+            let exit = summarise(&report, printer);
+            Outcome { file, result: Ok(report), exit }
+        }
+        Err(error) => {
+            building.explain(&error);
+            let report = Report::new(&error.into());
+            printer.error(&report);
+            Outcome { file, exit: report.exit, result: Err(report) }
+        }
+    }
+}
+
+/// Says what went wrong and what was moved in all; answers the exit of it.
+fn summarise(report: &RunReport, printer: &Printer) -> Exit {
+    for warning in &report.warnings {
+        printer.warning(warning);
+    }
+    let mut exit = Exit::Success;
+    for stream in &report.streams {
+        for warning in &stream.warnings {
+            printer.warning(format_args!("stream `{}`: {warning}", stream.stream));
+        }
+        if let Some(fault) = &stream.error {
+            let report = Report::of_fault(Some(&stream.stream), fault);
+            exit = exit.combine(report.exit);
+            printer.error(&report);
+        }
+    }
+    let (tone, verb) = match report.status() {
+        RunStatus::Succeeded => (Tone::Good, "Finished"),
+        RunStatus::Stopped => (Tone::Warning, "Stopped"),
+        RunStatus::Failed | RunStatus::Crashed | RunStatus::Running => (Tone::Bad, "Failed"),
+    };
+    let counters = report.counters();
+    let elapsed = std::time::Duration::from_millis(report.duration_ms);
+    let peak = memory::peak_bytes().map(|peak| format!("; memory peak {}", Bytes(peak))).unwrap_or_default();
+    printer.status(
+        tone,
+        verb,
+        format_args!(
+            "{}: {}, {}, {} in {} ({} rows/s){peak}",
+            report.pipeline,
+            plural(report.streams.len() as u64, "stream"),
+            plural(counters.records_written, "row"),
+            Bytes(counters.bytes_written),
+            Elapsed(elapsed),
+            Count(per_second(counters.records_written, elapsed)),
+        ),
+    );
+    exit
+}
+
+impl Outcome {
+    /// A run that ended early because it was asked to ends with the signal's code.
+    fn judged(mut self, interrupted: &Interrupted) -> Self {
+        let stopped = match &self.result {
+            Ok(report) => report.status() == RunStatus::Stopped,
+            Err(report) => report.code == HostError::Cancelled.code(),
+        };
+        if let (true, Some(exit)) = (stopped, interrupted.exit()) {
+            self.exit = exit;
+        }
+        self
+    }
+
+    fn json(&self) -> OutcomeJson<'_> {
+        let run = self.result.as_ref().ok();
+        OutcomeJson {
+            file: &self.file,
+            pipeline: run.map(|run| run.pipeline.as_str()),
+            status: run.map_or("failed", |run| run.status().as_str()),
+            error: self.result.as_ref().err().map(Report::json),
+            records_read: run.map_or(0, |run| run.counters().records_read),
+            records_written: run.map_or(0, |run| run.counters().records_written),
+            bytes_read: run.map_or(0, |run| run.counters().bytes_read),
+            bytes_written: run.map_or(0, |run| run.counters().bytes_written),
+            seconds: run.map_or(0.0, |run| run.duration_ms as f64 / 1000.0),
+            memory_peak_bytes: memory::peak_bytes(),
+            streams: run.map(|run| run.streams.iter().map(StreamJson::new).collect()).unwrap_or_default(),
+            warnings: run.map(|run| run.warnings.as_slice()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The result for a folder.
+#[derive(Serialize)]
+struct FolderJson<'a> {
+    /// The class of the exit code.
+    status: &'static str,
+    memory_peak_bytes: Option<u64>,
+    pipelines: Vec<OutcomeJson<'a>>,
+}
+
+/// The result for a document.
+#[derive(Serialize)]
+struct OutcomeJson<'a> {
+    file: &'a str,
+    /// None: the document could not be read.
+    pipeline: Option<&'a str>,
+    /// `succeeded`, `failed` or `stopped`.
+    status: &'static str,
+    /// Why no stream began.
+    error: Option<ErrorJson<'a>>,
+    records_read: u64,
+    records_written: u64,
+    bytes_read: u64,
+    bytes_written: u64,
+    seconds: f64,
+    /// Of the whole process.
+    memory_peak_bytes: Option<u64>,
+    streams: Vec<StreamJson<'a>>,
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct StreamJson<'a> {
+    stream: &'a str,
+    partition: u32,
+    status: &'static str,
+    sync_mode: &'static str,
+    write_mode: &'static str,
+    /// False: the run was asked to end before this stream began.
+    started: bool,
+    /// It continued behind an earlier run's checkpoint.
+    resumed: bool,
+    records_read: u64,
+    records_written: u64,
+    records_skipped: u64,
+    bytes_read: u64,
+    bytes_written: u64,
+    checkpoints: u64,
+    seconds: f64,
+    rows_per_second: u64,
+    guest_memory_peak_bytes: u64,
+    error: Option<FaultJson<'a>>,
+    warnings: &'a [String],
+}
+
+/// A stream's error: the contract's record with who said it.
+#[derive(Serialize)]
+struct FaultJson<'a> {
+    class: &'static str,
+    by: &'a str,
+    category: &'static str,
+    code: &'a str,
+    message: &'a str,
+    retryable: bool,
+    details: Option<serde_json::Value>,
+}
+
+impl<'a> StreamJson<'a> {
+    fn new(stream: &'a StreamReport) -> Self {
+        let elapsed = std::time::Duration::from_millis(stream.duration_ms);
+        StreamJson {
+            stream: &stream.stream,
+            partition: stream.partition,
+            status: stream.status.as_str(),
+            sync_mode: stream.sync_mode.as_str(),
+            write_mode: stream.write_mode.as_str(),
+            started: stream.started,
+            resumed: stream.resumed,
+            records_read: stream.counters.records_read,
+            records_written: stream.counters.records_written,
+            records_skipped: stream.records_skipped,
+            bytes_read: stream.counters.bytes_read,
+            bytes_written: stream.counters.bytes_written,
+            checkpoints: stream.checkpoints,
+            seconds: elapsed.as_secs_f64(),
+            rows_per_second: per_second(stream.counters.records_written, elapsed),
+            guest_memory_peak_bytes: stream.guest_bytes_peak,
+            error: stream.error.as_ref().map(FaultJson::new),
+            warnings: &stream.warnings,
+        }
+    }
+}
+
+impl<'a> FaultJson<'a> {
+    fn new(fault: &'a Fault) -> Self {
+        FaultJson {
+            class: Exit::of_fault(fault).word(),
+            by: &fault.by,
+            category: fault.error.category.as_str(),
+            code: &fault.error.code,
+            message: &fault.error.message,
+            retryable: fault.error.retryable,
+            details: fault.error.details.as_deref().and_then(|details| serde_json::from_str(details).ok()),
+        }
+    }
+}
