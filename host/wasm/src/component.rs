@@ -260,16 +260,32 @@ mod tests {
         assert!(matches!(inspect(b""), Err(ComponentError::NotWasm { .. })));
     }
 
+    /// A section of a module or component.
+    fn section(id: u8, body: &[u8]) -> Vec<u8> {
+        [&[id, body.len() as u8], body].concat()
+    }
+
+    fn custom(name: &str, text: &str) -> Vec<u8> {
+        section(0, &[&[name.len() as u8], name.as_bytes(), text.as_bytes()].concat())
+    }
+
+    #[test]
+    fn finds_the_config_schema_inside() {
+        let module = [b"\0asm\x01\0\0\0".to_vec(), custom(CONFIG_SCHEMA_SECTION, "{}")].concat();
+        assert_eq!(config_schema(&module).unwrap().as_deref(), Some("{}"));
+        let component = [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module)].concat();
+        assert_eq!(config_schema(&component).unwrap().as_deref(), Some("{}"));
+        // The manifest is the component's own; one of a module inside is none.
+        let module = [b"\0asm\x01\0\0\0".to_vec(), custom(MANIFEST_SECTION, "{}")].concat();
+        let component = [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module)].concat();
+        assert_eq!(manifest_section(&component).unwrap(), None);
+    }
+
     #[test]
     fn finds_the_manifest_where_it_stands() {
         let mut component = b"\0asm\x0d\0\x01\0".to_vec();
         let start = component.len();
-        let mut section = vec![MANIFEST_SECTION.len() as u8];
-        section.extend_from_slice(MANIFEST_SECTION.as_bytes());
-        section.extend_from_slice(b"{}");
-        component.push(0);
-        component.push(section.len() as u8);
-        component.extend_from_slice(&section);
+        component.extend(custom(MANIFEST_SECTION, "{}"));
         let end = component.len();
         component.extend_from_slice(&[0, 2, 1, b'x']);
         assert_eq!(manifest_section(&component).unwrap(), Some(start..end));

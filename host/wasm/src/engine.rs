@@ -180,11 +180,16 @@ fn does_not_compile(error: wasmtime::Error) -> ComponentError {
 }
 
 /// As measured in the design: epochs, Cranelift, signals for traps; no fuel, no pooling, no inlining, and no support for
-/// concurrent guests, which costs 70 ns at each call.
+/// concurrent guests, which costs 70 ns at each call. Proposals that bring memory past the limiter (shared memories,
+/// collected heaps) are off: no toolchain for `wasm32-wasip2` needs them.
 fn config() -> Config {
     let mut config = Config::new();
     config
         .concurrency_support(false)
+        .wasm_threads(false)
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .wasm_exceptions(false)
         .wasm_component_model(true)
         .epoch_interruption(true)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)

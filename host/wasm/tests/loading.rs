@@ -151,6 +151,25 @@ fn what_is_no_connector_is_refused_by_name() {
     assert_eq!(missing.code(), "component_unreadable");
 }
 
+/// Memory that no limiter would see.
+#[test]
+fn shared_memory_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = fresh_engine(&folder.path().join("cache"));
+    let module = |flags| [&b"\0asm\x01\0\0\0"[..], &[5, 4, 1, flags, 1, 2]].concat();
+    let component = |flags| {
+        let mut bytes = fs::read(guest(ConnectorRole::Transform)).unwrap();
+        let module = module(flags);
+        bytes.extend([1, module.len() as u8]);
+        bytes.extend(module);
+        bytes
+    };
+    engine.precompile(&component(1)).unwrap();
+    let error = engine.precompile(&component(3)).unwrap_err();
+    assert_eq!(error.code(), "component_does_not_compile");
+    assert!(error.to_string().contains("threads"), "{error}");
+}
+
 fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();

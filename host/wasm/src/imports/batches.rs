@@ -14,6 +14,7 @@ use rapidbyte_core::limits::FRAMES_HELD_MAX;
 use rapidbyte_core::{ConnectorError, Frame, RunPhase};
 use wasmtime::component::Resource;
 
+use super::wait::while_sending;
 use super::{Fault, HeldFrame, wrong_role};
 use crate::bindings::host_io::BatchEvent;
 use crate::limits::FRAMES_HELD_FULL;
@@ -183,7 +184,8 @@ pub async fn emit(state: &mut HostState, frame: Resource<HeldFrame>) -> Result<(
     let frame = take(state, frame).map_err(Fault::Trap)?;
     let outlet = admitted?;
     let _excused = state.activity.excuse();
-    outlet.send(Event::Frame(frame)).await.map_err(downstream_gone)?;
+    let sending = outlet.send(Event::Frame(frame));
+    while_sending(&mut state.table, &mut state.unsent, sending).await.map_err(downstream_gone)?;
     Ok(())
 }
 
@@ -202,23 +204,30 @@ pub fn try_emit(
     }
 }
 
-fn inlet(state: &mut HostState) -> Result<&mut Receiver, Fault> {
+fn admit_next(state: &mut HostState) -> Result<(), Fault> {
     if !matches!(state.run.phase, Some(RunPhase::Write | RunPhase::Transform)) {
         return Err(wrong_role("taking batches").into());
     }
     admit(state, 0)?;
     state.run.consuming = true;
-    state.inlet.as_mut().ok_or_else(|| wrong_role("taking batches").into())
+    Ok(())
+}
+
+fn inlet(inlet: &mut Option<Receiver>) -> Result<&mut Receiver, ConnectorError> {
+    inlet.as_mut().ok_or_else(|| wrong_role("taking batches"))
 }
 
 pub async fn next(state: &mut HostState) -> Result<BatchEvent, Fault> {
     let _excused = state.activity.excuse();
-    let event = inlet(state)?.recv().await.map_err(upstream_gone)?;
+    admit_next(state)?;
+    let HostState { inlet: receiver, table, unsent, .. } = state;
+    let event = while_sending(table, unsent, inlet(receiver)?.recv()).await.map_err(upstream_gone)?;
     deliver(state, event)
 }
 
 pub fn try_next(state: &mut HostState) -> Result<Option<BatchEvent>, Fault> {
-    match inlet(state)?.try_recv().map_err(upstream_gone)? {
+    admit_next(state)?;
+    match inlet(&mut state.inlet)?.try_recv().map_err(upstream_gone)? {
         Some(event) => deliver(state, event).map(Some),
         None => Ok(None),
     }

@@ -109,6 +109,20 @@ async fn ready(
     .await
 }
 
+/// Waits for a neighbour, and sends meanwhile what waits to be sent.
+pub async fn while_sending<T>(
+    table: &mut ResourceTable,
+    unsent: &mut Vec<u32>,
+    waiting: impl Future<Output = T>,
+) -> T {
+    let mut waiting = pin!(waiting);
+    poll_fn(|cx| {
+        send_unsent(table, unsent, cx);
+        waiting.as_mut().poll(cx)
+    })
+    .await
+}
+
 /// Goes on sending for the sockets that the guest believes to have written.
 fn send_unsent(table: &mut ResourceTable, unsent: &mut Vec<u32>, cx: &mut Context<'_>) {
     unsent.retain(|rep| {
