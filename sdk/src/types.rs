@@ -316,10 +316,10 @@ impl Default for Policies {
     fn default() -> Self {
         Policies {
             on_data_error: DataErrorPolicy::Fail,
-            new_column: NewColumnPolicy::Add,
-            removed_column: RemovedColumnPolicy::Ignore,
+            new_column: NewColumnPolicy::Fail,
+            removed_column: RemovedColumnPolicy::Fail,
             type_change: TypeChangePolicy::Fail,
-            nullability_change: NullabilityChangePolicy::Allow,
+            nullability_change: NullabilityChangePolicy::Fail,
         }
     }
 }
