@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use crate::error::{Fault, Origin, PlanError, Problem, state_error};
 use crate::instance::{Opened, open};
-use crate::plan::{PlanOptions, RunPlan, Survey, Task, ask, catalog_of, quiet_io, resolve};
+use crate::plan::{PlanOptions, RunPlan, Task, resolve};
 use crate::spec::{Connectors, PipelineSpec, Plugged, Ports};
+use crate::survey::{Survey, ask, catalog_of, quiet_io};
 
 /// What a check found, item by item.
 #[derive(Debug, Clone, Serialize)]

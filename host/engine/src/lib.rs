@@ -40,16 +40,20 @@ mod resume;
 mod run;
 mod schema;
 mod services;
+mod shared;
 mod spec;
+mod stage;
+mod survey;
 mod task;
 
 pub use cancel::{CancelLevel, Cancellation};
 pub use check::{CheckItem, CheckReport, CheckStatus, CheckSubject, check};
 pub use error::{Fault, Origin, Place, PlanError, Problem};
 pub use memory::MemoryPlan;
-pub use plan::{PlanOptions, RunPlan, Task, TransformStep, discover, plan};
+pub use plan::{PlanOptions, RunPlan, Task, TransformStep, plan};
 pub use report::{RunReport, StreamReport};
 pub use run::run;
 pub use spec::{
     Connectors, PipelineSpec, Plugged, Ports, ResourceSpec, Selection, StreamSpec, TransformSpec,
 };
+pub use survey::discover;

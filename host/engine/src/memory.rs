@@ -124,7 +124,7 @@ mod tests {
                             assert!(plan.tasks_max >= 1 && plan.tasks_max <= parallelism);
                             assert!(plan.record_bytes_max < plan.batch_bytes_max);
                             assert!(plan.batch_bytes_max >= BATCH_BYTES_MIN);
-                            assert!(plan.guest_bytes_max >= 6 * MIB, "{plan:?}");
+                            assert!(plan.guest_bytes_max >= 4 * MIB, "{plan:?}");
                         }
                     }
                 }

@@ -1,14 +1,14 @@
 //! From what a pipeline asks and what its connectors offer to tasks that can run, or to everything that is wrong with it,
 //! at once and before anything is moved.
 
-use std::sync::Arc;
+mod stream;
 
 use rapidbyte_core::contract::ArrowSchemaIpc;
 use rapidbyte_core::limits::{
-    CATALOG_STREAMS_MAX, CHECKPOINT_INTERVAL_BYTES_DEFAULT, CHECKPOINT_INTERVAL_ROWS_DEFAULT,
-    CHECKPOINT_INTERVAL_SECONDS_DEFAULT, INFLIGHT_BATCHES,
+    CHECKPOINT_INTERVAL_BYTES_DEFAULT, CHECKPOINT_INTERVAL_ROWS_DEFAULT, CHECKPOINT_INTERVAL_SECONDS_DEFAULT,
+    INFLIGHT_BATCHES,
 };
-use rapidbyte_core::ports::{InstanceIo, TaskKey};
+use rapidbyte_core::ports::TaskKey;
 use rapidbyte_core::*;
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,10 @@ use crate::cancel::CancelLevel;
 use crate::error::{Fault, Origin, Place, PlanError, Problem};
 use crate::instance::{Opened, open};
 use crate::memory::{MemoryPlan, divide};
-use crate::schema::{column_names, names_shown, project, repeated, suggestion};
-use crate::services::{QuietServices, Voice};
-use crate::spec::{Connectors, PipelineSpec, Plugged, Ports, ResourceSpec, Selection, StreamSpec};
+use crate::schema::{column_names, names_shown, repeated, suggestion};
+use crate::spec::{Connectors, PipelineSpec, Ports, ResourceSpec, Selection, StreamSpec};
+use crate::survey::{Survey, ask_destination, ask_source, quiet_io};
+use stream::{check_write, draft, find};
 
 /// The unit of work: (pipeline, stream, partition) with everything it needs but the connectors and their secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,13 +104,6 @@ pub struct PlanOptions {
     pub only: Vec<String>,
 }
 
-/// What the connectors said about themselves.
-pub(crate) struct Survey {
-    pub catalog: Catalog,
-    pub source: OpenInfo,
-    pub destination: OpenInfo,
-}
-
 /// Asks the connectors what they offer and plans what the pipeline asks.
 pub async fn plan(
     spec: &PipelineSpec,
@@ -131,16 +125,6 @@ pub async fn plan(
         () = ports.cancellation.wait(CancelLevel::Stop) => Err(PlanError::Cancelled),
         plan = planning => plan,
     }
-}
-
-/// The source's catalog.
-pub async fn discover(
-    pipeline: &str,
-    source: &Plugged,
-    resources: &ResourceSpec,
-    ports: &Ports,
-) -> Result<Catalog, Fault> {
-    ask_source(pipeline, source, resources, ports).await.map(|(_, catalog)| catalog)
 }
 
 /// Plans what the pipeline asks from what its connectors offer.
@@ -271,252 +255,6 @@ fn select(spec: &PipelineSpec, options: &PlanOptions, catalog: &Catalog) -> (Vec
     (streams, problems)
 }
 
-fn find<'a>(catalog: &'a Catalog, name: &str, problems: &mut Vec<Problem>) -> Option<&'a CatalogStream> {
-    let found = catalog.streams.iter().find(|stream| stream.name == name);
-    if found.is_none() {
-        problems.push(
-            Problem::new(name, Place::Stream, "unknown_stream", format!("the source has no stream `{name}`"))
-                .maybe_hint(suggestion(
-                    "streams",
-                    name,
-                    catalog.streams.iter().map(|stream| stream.name.as_str()),
-                )),
-        );
-    }
-    found
-}
-
-/// A stream's task up to the source's end: what is read, and how.
-fn draft(
-    spec: &PipelineSpec,
-    stream: &StreamSpec,
-    offered: &CatalogStream,
-    survey: &Survey,
-    limits: Limits,
-    problems: &mut Vec<Problem>,
-) -> Option<Task> {
-    let before = problems.len();
-    let name = stream.name.as_str();
-    let source = &survey.source;
-    let columns = match column_names(&offered.schema) {
-        Ok(columns) => columns,
-        Err(error) => {
-            problems.push(Problem::new(
-                name,
-                Place::Stream,
-                "schema_unreadable",
-                format!("the schema of stream `{name}` cannot be read: {error}"),
-            ));
-            return None;
-        }
-    };
-    if let Some(column) = repeated(&columns) {
-        problems.push(Problem::new(
-            name,
-            Place::Stream,
-            "repeated_column",
-            format!("stream `{name}` has column `{column}` twice"),
-        ));
-    }
-    let mut exists = |column: &str, place: Place, what: &str| {
-        if columns.iter().any(|known| known == column) {
-            return;
-        }
-        problems.push(
-            Problem::new(name, place, "unknown_column", format!("stream `{name}` has no {what} `{column}`"))
-                .maybe_hint(suggestion("columns", column, columns.iter().map(String::as_str))),
-        );
-    };
-    for column in &stream.columns {
-        exists(column, Place::Column(column.clone()), "column");
-    }
-    if let Some(cursor) = &stream.cursor {
-        exists(&cursor.field, Place::CursorField, "cursor field");
-        for column in &cursor.tie_breaker {
-            exists(column, Place::TieBreaker(column.clone()), "tie-breaker");
-        }
-        if !offered.cursor_fields.is_empty()
-            && columns.contains(&cursor.field)
-            && !offered.cursor_fields.contains(&cursor.field)
-        {
-            let usable = names_shown(offered.cursor_fields.iter().map(String::as_str));
-            problems.push(
-                Problem::new(
-                    name,
-                    Place::CursorField,
-                    "cursor_field_unusable",
-                    format!("stream `{name}` cannot be ordered by `{}`", cursor.field),
-                )
-                .hint(format!("it can be by {usable}")),
-            );
-        }
-    }
-    if let Some(column) = repeated(&stream.columns) {
-        problems.push(Problem::new(
-            name,
-            Place::Column(column.to_owned()),
-            "repeated_column",
-            format!("column `{column}` is selected twice"),
-        ));
-    }
-    if !stream.columns.is_empty() && !source.capabilities.projection {
-        problems.push(
-            Problem::new(
-                name,
-                Place::Column(stream.columns[0].clone()),
-                "projection_unsupported",
-                format!("`{}` cannot select columns", source.connector_id),
-            )
-            .hint("leave `columns` out"),
-        );
-    }
-    if stream.filter.is_some() && !source.capabilities.filter {
-        problems.push(Problem::new(
-            name,
-            Place::Filter,
-            "filter_unsupported",
-            format!("`{}` cannot filter", source.connector_id),
-        ));
-    }
-    check_sync_mode(stream, offered, source, problems);
-    if spec.policies.on_data_error == DataErrorPolicy::Dlq {
-        problems.push(Problem::new(
-            name,
-            Place::DataErrors,
-            "dlq_unsupported",
-            "dead letters have no place to go to yet".to_owned(),
-        ));
-    }
-    if problems.len() > before {
-        return None;
-    }
-    let source_schema = match project(&offered.schema, &stream.columns) {
-        Ok(schema) => schema,
-        Err(error) => {
-            problems.push(Problem::new(name, Place::Stream, "schema_unreadable", error.to_string()));
-            return None;
-        }
-    };
-    Some(Task {
-        key: TaskKey {
-            pipeline: spec.name.clone(),
-            stream: stream.name.clone(),
-            partition: Partition::WHOLE.index,
-        },
-        partition: Partition::WHOLE,
-        sync_mode: stream.sync_mode,
-        cursor: stream.cursor.clone(),
-        columns: stream.columns.clone(),
-        filter: stream.filter.clone(),
-        write: stream.write.clone(),
-        policies: spec.policies,
-        limits,
-        stream_columns: columns,
-        source_schema,
-        transforms: Vec::new(),
-    })
-}
-
-fn check_sync_mode(
-    stream: &StreamSpec,
-    offered: &CatalogStream,
-    source: &OpenInfo,
-    problems: &mut Vec<Problem>,
-) {
-    let (name, mode) = (stream.name.as_str(), stream.sync_mode);
-    let mut problem =
-        |code, message: String| problems.push(Problem::new(name, Place::SyncMode, code, message));
-    if mode == SyncMode::Cdc {
-        problem("cdc_unsupported", "`cdc` is not there yet".to_owned());
-    } else if !source.capabilities.sync_mode(mode) {
-        problem("sync_mode_unsupported", format!("`{}` cannot read `{mode}`", source.connector_id));
-    } else if !offered.sync_modes.is_empty() && !offered.sync_modes.contains(&mode) {
-        problem("sync_mode_unsupported", format!("stream `{name}` cannot be read `{mode}`"));
-    }
-    if mode == SyncMode::Incremental && stream.cursor.is_none() {
-        problems.push(Problem::new(
-            name,
-            Place::CursorField,
-            "cursor_missing",
-            format!("stream `{name}` is incremental and has no cursor field"),
-        ));
-    }
-    if mode == SyncMode::Incremental && stream.write.mode == WriteMode::Replace {
-        problems.push(
-            Problem::new(
-                name,
-                Place::WriteMode,
-                "incremental_replace",
-                format!("stream `{name}` is incremental: `replace` would leave only the newest records"),
-            )
-            .hint("write it by `append`, `upsert` or `merge`, or read it by `full_refresh`"),
-        );
-    }
-}
-
-/// Whether the destination can write what arrives as the pipeline asks.
-fn check_write(
-    task: &mut Task,
-    offered: &CatalogStream,
-    destination: &OpenInfo,
-    problems: &mut Vec<Problem>,
-) {
-    let name = task.key.stream.clone();
-    let mode = task.write.mode;
-    if !destination.capabilities.write_mode(mode) {
-        let able = WriteMode::ALL.iter().copied().filter(|mode| destination.capabilities.write_mode(*mode));
-        let able: Vec<&str> = able.map(WriteMode::as_str).collect();
-        problems.push(
-            Problem::new(
-                &name,
-                Place::WriteMode,
-                "write_mode_unsupported",
-                format!("`{}` cannot write by `{mode}`", destination.connector_id),
-            )
-            .hint(format!("it can by {}", names_shown(able.iter().copied()))),
-        );
-    }
-    let keyed = matches!(mode, WriteMode::Upsert | WriteMode::Merge);
-    if keyed && task.write.primary_key.is_empty() {
-        task.write.primary_key = offered.primary_key.clone();
-    }
-    if keyed && task.write.primary_key.is_empty() {
-        problems.push(
-            Problem::new(
-                &name,
-                Place::PrimaryKey(None),
-                "key_missing",
-                format!("stream `{name}` has no key to `{mode}` by"),
-            )
-            .hint("name its columns in `primary_key`"),
-        );
-    }
-    let columns = match column_names(task.final_schema()) {
-        Ok(columns) => columns,
-        Err(error) => {
-            problems.push(Problem::new(&name, Place::Stream, "schema_unreadable", error.to_string()));
-            return;
-        }
-    };
-    let mut exists = |column: &String, place: Place, what: &str| {
-        if !columns.contains(column) {
-            let arriving = suggestion("columns", column, columns.iter().map(String::as_str));
-            let message = format!("no {what} `{column}` arrives at the destination for stream `{name}`");
-            problems.push(Problem::new(&name, place, "unknown_column", message).maybe_hint(arriving));
-        }
-    };
-    for column in &task.write.primary_key {
-        exists(column, Place::PrimaryKey(Some(column.clone())), "key column");
-    }
-    for column in &task.write.update_columns {
-        exists(column, Place::UpdateColumn(column.clone()), "update column");
-    }
-    for column in task.write.update_columns.iter().filter(|column| task.write.primary_key.contains(column)) {
-        let message = format!("key column `{column}` of stream `{name}` cannot be updated");
-        problems.push(Problem::new(&name, Place::UpdateColumn(column.clone()), "update_of_key", message));
-    }
-}
-
 enum PassError {
     Fault(Fault),
     Problem(Problem),
@@ -571,96 +309,8 @@ async fn pass_transforms(
     Ok(())
 }
 
-/// Opens the source and asks for its catalog.
-async fn ask_source(
-    pipeline: &str,
-    source: &Plugged,
-    resources: &ResourceSpec,
-    ports: &Ports,
-) -> Result<(OpenInfo, Catalog), Fault> {
-    let fault = |error| Fault::new(Origin::Source, source.connector.id(), error);
-    let Opened { mut instance, info } =
-        ask(pipeline, source, ConnectorRole::Source, resources, ports).await?;
-    let catalog = catalog_of(&mut *instance).await.map_err(fault)?;
-    let _ = instance.close().await;
-    Ok((info, catalog))
-}
-
-/// The catalog of an opened source, held against its bounds.
-pub(crate) async fn catalog_of(
-    source: &mut dyn rapidbyte_core::ports::Instance,
-) -> Result<Catalog, ConnectorError> {
-    let request = RunRequest { stream: None, phase: RunPhase::Discover, dry_run: false, max_records: None };
-    let summary = source.run(request).await?;
-    let catalog = summary.catalog.ok_or_else(|| {
-        ConnectorError::internal("no_catalog", "the source answered discovery without a catalog")
-    })?;
-    if catalog.streams.len() > CATALOG_STREAMS_MAX {
-        let message =
-            format!("the catalog has {} streams, the limit is {CATALOG_STREAMS_MAX}", catalog.streams.len());
-        return Err(ConnectorError::internal("catalog_too_large", message));
-    }
-    let mut seen = std::collections::HashSet::new();
-    if let Some(twice) = catalog.streams.iter().find(|stream| !seen.insert(stream.name.as_str())) {
-        let message = format!("the catalog has stream `{}` twice", twice.name);
-        return Err(ConnectorError::internal("catalog_ambiguous", message));
-    }
-    Ok(catalog)
-}
-
-/// Opens the destination for what it says of itself.
-async fn ask_destination(
-    pipeline: &str,
-    destination: &Plugged,
-    resources: &ResourceSpec,
-    ports: &Ports,
-) -> Result<OpenInfo, Fault> {
-    let Opened { mut instance, info } =
-        ask(pipeline, destination, ConnectorRole::Destination, resources, ports).await?;
-    let _ = instance.close().await;
-    Ok(info)
-}
-
-/// Opens a connector that is asked, not run.
-pub(crate) async fn ask(
-    pipeline: &str,
-    plugged: &Plugged,
-    role: ConnectorRole,
-    resources: &ResourceSpec,
-    ports: &Ports,
-) -> Result<Opened, Fault> {
-    let origin = match role {
-        ConnectorRole::Source => Origin::Source,
-        ConnectorRole::Destination => Origin::Destination,
-        ConnectorRole::Transform => Origin::Transform(0),
-    };
-    let (memory, _) = divide(resources, 1, 2);
-    let key = TaskKey { pipeline: pipeline.to_owned(), stream: String::new(), partition: 0 };
-    let io = quiet_io(plugged, key, false, limits(resources, &memory, None), memory.guest_bytes_max, ports);
-    open(plugged, role, io).await.map_err(|error| Fault::new(origin, plugged.connector.id(), error))
-}
-
-/// What a connector that is asked, not run, is given: nothing to take from, nowhere to put.
-pub(crate) fn quiet_io(
-    plugged: &Plugged,
-    key: TaskKey,
-    of_stream: bool,
-    limits: Limits,
-    guest_bytes_max: u64,
-    ports: &Ports,
-) -> InstanceIo {
-    let connector = Voice { ports: ports.clone(), key, of_stream, id: plugged.connector.id().to_owned() };
-    InstanceIo {
-        inlet: None,
-        outlet: None,
-        services: Arc::new(QuietServices { ports: ports.clone(), connector }),
-        limits,
-        memory_bytes_max: plugged.connector.memory_bytes_max().min(guest_bytes_max),
-    }
-}
-
 /// The bounds of a task: the pipeline's word, else the source's, else the engine's; never more than the memory allows.
-fn limits(resources: &ResourceSpec, memory: &MemoryPlan, preferred: Option<&Limits>) -> Limits {
+pub(crate) fn limits(resources: &ResourceSpec, memory: &MemoryPlan, preferred: Option<&Limits>) -> Limits {
     let interval = |asked: Option<u64>, preferred: Option<u64>, default: u64| {
         asked.or(preferred.filter(|preferred| *preferred > 0)).unwrap_or(default)
     };

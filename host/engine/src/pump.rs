@@ -10,7 +10,7 @@ use rapidbyte_core::{
 
 use crate::commit::Totals;
 use crate::error::Origin;
-use crate::task::TaskShared;
+use crate::shared::TaskShared;
 
 /// One link between two connectors.
 pub(crate) struct Link {
@@ -96,7 +96,7 @@ impl<'a> PumpState<'a> {
                     outlet.send(Event::Checkpoint(event)).await?;
                     self.shared.ports.reached("engine.checkpoint");
                     // Asked to end: this is the next checkpoint, whether the source listens or not.
-                    if self.from_source() && self.shared.ports.cancellation.is_requested() {
+                    if self.is_first() && self.shared.ports.cancellation.is_requested() {
                         self.shared.stop_source();
                         outlet.finish()?;
                         return Ok(());
@@ -114,7 +114,7 @@ impl<'a> PumpState<'a> {
         }
     }
 
-    fn from_source(&self) -> bool {
+    fn is_first(&self) -> bool {
         self.link.producer == Origin::Source
     }
 
@@ -129,7 +129,7 @@ impl<'a> PumpState<'a> {
             totals.records += records;
             totals.bytes += bytes;
         }
-        if self.from_source() {
+        if self.is_first() {
             self.uncovered_records += records;
             self.shared.count_read(records, bytes);
         }
@@ -154,7 +154,7 @@ impl<'a> PumpState<'a> {
 
     /// The checkpoint to hand on. Behind the source it gets its id; behind a transform it has one.
     fn checkpoint(&mut self, event: CheckpointEvent) -> Result<Option<CheckpointEvent>, ConnectorError> {
-        if !self.from_source() {
+        if !self.is_first() {
             return self.forward(event.id).map(Some);
         }
         // Without a cursor there is nothing to resume by: what was made belongs to a later checkpoint.
@@ -169,7 +169,7 @@ impl<'a> PumpState<'a> {
 
     /// The checkpoint behind the last frame, if the source was read to its end.
     fn end(&mut self) -> Result<Option<CheckpointEvent>, ConnectorError> {
-        if !self.from_source() || !self.shared.source_complete() {
+        if !self.is_first() || !self.shared.source_complete() {
             return Ok(None);
         }
         let task = &self.shared.task;

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use crate::error::{Fault, Origin};
 use crate::memory::MemoryPlan;
+use crate::plan::Task;
+use crate::shared::TaskShared;
 
 /// The outcome of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -70,6 +72,57 @@ pub struct StreamReport {
 }
 
 impl StreamReport {
+    /// A stream that was never begun.
+    pub(crate) fn unstarted(task: &Task) -> Self {
+        StreamReport {
+            stream: task.key.stream.clone(),
+            partition: task.key.partition,
+            status: RunStatus::Stopped,
+            sync_mode: task.sync_mode,
+            write_mode: task.write.mode,
+            started: false,
+            resumed: false,
+            counters: RunCounters::default(),
+            records_skipped: 0,
+            checkpoints: 0,
+            duration_ms: 0,
+            guest_bytes_peak: 0,
+            error: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Takes over what a task came to.
+    pub(crate) fn take(&mut self, shared: &TaskShared, interrupted: bool) {
+        let cancelled = shared.ports.cancellation.is_requested();
+        let failure = shared.failure();
+        self.resumed = shared.start.get().is_some_and(|start| start.position.is_some());
+        self.counters = shared.ledger.counters();
+        self.records_skipped = shared.ledger.records_skipped();
+        self.checkpoints = shared.ledger.saves();
+        self.guest_bytes_peak = shared.guest_bytes_peak();
+        self.warnings = shared.take_warnings();
+        self.status = match failure {
+            // Asked to end, a source or transform may end with an error instead of at a checkpoint.
+            Some(fault) if cancelled && matches!(fault.origin, Origin::Source | Origin::Transform(_)) => {
+                self.warnings.push(format!("after the request to stop: {fault}"));
+                RunStatus::Stopped
+            }
+            Some(fault) => {
+                self.error = Some(fault);
+                RunStatus::Failed
+            }
+            None if !interrupted && shared.ledger.is_complete() => RunStatus::Succeeded,
+            None if cancelled => RunStatus::Stopped,
+            None => {
+                let error =
+                    ConnectorError::internal("incomplete", "the stream ended without its last checkpoint");
+                self.error = Some(Fault::new(Origin::Engine, "engine", error));
+                RunStatus::Failed
+            }
+        };
+    }
+
     /// The engine itself failed.
     pub(crate) fn fail_engine(&mut self, message: String) {
         let error = ConnectorError::internal("task_ended", message);

@@ -2,6 +2,7 @@
 //! only asked (discovery, checks). Routing only; what a checkpoint means is in `commit.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use rapidbyte_core::channel::{Event, Gauge, Sender};
@@ -12,8 +13,8 @@ use rapidbyte_core::*;
 use crate::cancel::CancelLevel;
 use crate::error::{Origin, state_error};
 use crate::resume::check_cursor;
+use crate::shared::TaskShared;
 use crate::spec::Ports;
-use crate::task::TaskShared;
 
 /// The services of one stage of a running task.
 pub(crate) struct StageServices {
@@ -24,6 +25,8 @@ pub(crate) struct StageServices {
     pub outlet: Option<Arc<Sender>>,
     /// How far the stage has come in what it takes.
     pub inlet: Option<Gauge>,
+    /// The newest checkpoint that the stage has forwarded (transforms).
+    pub forwarded: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -46,7 +49,10 @@ impl Services for StageServices {
                         format!("the transform forwarded checkpoint {}, which it was not given", event.id),
                     ));
                 }
-                self.hand_on(event).await
+                let id = event.id;
+                let reply = self.hand_on(event).await?;
+                self.forwarded.fetch_max(id, Ordering::AcqRel);
+                Ok(reply)
             }
             (Origin::Destination, CheckpointKind::Destination) => {
                 self.shared.confirm(event.id, taken.checkpoint).await.map(|()| CheckpointReply::Accepted)

@@ -4,204 +4,32 @@
 //!
 //! Refuses to know: other tasks, and how a frame travels (`pump.rs`).
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use futures::future::try_join_all;
-use rapidbyte_core::channel::{Bounds, Gauge, Receiver, Sender, channel};
+use rapidbyte_core::channel::{Bounds, Receiver, Sender, channel};
 use rapidbyte_core::limits::CANCEL_GRACE_SECONDS;
-use rapidbyte_core::ports::{InstanceIo, RunCounters, RunEvent, RunStatus, task_scope_name};
+use rapidbyte_core::ports::{InstanceIo, RunCounters, RunEvent, RunStatus, TaskKey, task_scope_name};
 use rapidbyte_core::*;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cancel::CancelLevel;
-use crate::commit::{Ledger, Refusal};
 use crate::error::{Fault, Origin};
-use crate::instance::{Opened, open};
-use crate::limits::WARNINGS_MAX;
+use crate::instance::open;
 use crate::memory::MemoryPlan;
 use crate::plan::Task;
 use crate::pump::{Link, pump};
 use crate::report::StreamReport;
-use crate::resume::{Known, Receipt, Shape, Start, decide};
+use crate::resume::{Shape, Start};
 use crate::services::{StageServices, Voice};
+use crate::shared::{TaskShared, decision_origin};
 use crate::spec::{Connectors, Plugged, Ports};
+use crate::stage::{Ended, Stage, run_stage};
 
 /// Key under which the engine remembers how a stream was read.
 const SHAPE_KEY: &str = "shape";
-
-/// What everything in a task shares.
-pub(crate) struct TaskShared {
-    pub task: Task,
-    pub ports: Ports,
-    pub ledger: Ledger,
-    saved: Option<ports::SavedCheckpoint>,
-    shape: Option<Shape>,
-    transactional: OnceLock<bool>,
-    start: OnceLock<Start>,
-    failure: watch::Sender<Option<Fault>>,
-    names: Vec<(Origin, String)>,
-    source_complete: AtomicBool,
-    source_stopped: AtomicBool,
-    guest_bytes_peak: AtomicU64,
-    warnings: Mutex<Vec<String>>,
-}
-
-impl TaskShared {
-    /// Notes an error with where it began. Only the first counts.
-    pub fn fail(&self, origin: Origin, error: ConnectorError) {
-        let by = self
-            .names
-            .iter()
-            .find(|(of, _)| *of == origin)
-            .map_or_else(|| origin.to_string(), |(_, by)| by.clone());
-        self.fail_with(Fault::new(origin, by, error));
-    }
-
-    fn fail_with(&self, fault: Fault) {
-        self.failure.send_if_modified(|failure| {
-            let first = failure.is_none();
-            if first {
-                *failure = Some(fault);
-            } else {
-                tracing::debug!(%fault, "a consequence of the first error");
-            }
-            first
-        });
-    }
-
-    fn failure(&self) -> Option<Fault> {
-        self.failure.borrow().clone()
-    }
-
-    async fn failed(&self) {
-        let mut failure = self.failure.subscribe();
-        // The sender is part of `self`, so this cannot fail.
-        let _ = failure.wait_for(Option::is_some).await;
-    }
-
-    pub fn warn(&self, warning: String) {
-        tracing::warn!(stream = self.task.key.stream, "{warning}");
-        let mut warnings = self.warnings();
-        if warnings.len() < WARNINGS_MAX {
-            warnings.push(warning);
-        }
-    }
-
-    fn warnings(&self) -> MutexGuard<'_, Vec<String>> {
-        self.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    pub fn source_complete(&self) -> bool {
-        self.source_complete.load(Ordering::Acquire)
-    }
-
-    /// The stream ends at this checkpoint; what the source says from now on does not matter.
-    pub fn stop_source(&self) {
-        self.source_stopped.store(true, Ordering::Release);
-    }
-
-    fn is_source_stopped(&self) -> bool {
-        self.source_stopped.load(Ordering::Acquire)
-    }
-
-    pub fn count_read(&self, records: u64, bytes: u64) {
-        let counters = self.ledger.read(records, bytes);
-        self.ports.observer.observe(RunEvent::Progress { key: &self.task.key, counters });
-    }
-
-    pub fn committed(&self) -> Option<CheckpointEvent> {
-        self.ledger.committed()
-    }
-
-    /// Takes the destination's receipt and answers how the stream goes on.
-    pub fn take_receipt(&self, event: CheckpointEvent) -> Result<CheckpointReply, ConnectorError> {
-        let receipt = Receipt { id: event.id, cursor: event.cursor, complete: event.complete };
-        let decided = self.ledger.note_receipt(receipt.clone()).and_then(|()| self.decide(Some(&receipt)));
-        match decided {
-            Ok(start) => {
-                self.ports.reached("engine.receipt");
-                Ok(start.reply)
-            }
-            Err(error) => {
-                self.fail(decision_origin(&error), error.clone());
-                Err(error)
-            }
-        }
-    }
-
-    fn decide(&self, receipt: Option<&Receipt>) -> Result<Start, ConnectorError> {
-        decide(&Known {
-            task: &self.task,
-            transactional: self.transactional.get().copied().unwrap_or(false),
-            receipt,
-            saved: self.saved.as_ref(),
-            shape: self.shape.as_ref(),
-        })
-    }
-
-    /// Saves what the destination has confirmed.
-    pub async fn confirm(&self, id: u64, taken: Option<u64>) -> Result<(), ConnectorError> {
-        let before = || self.ports.reached("engine.state-write.before");
-        match self.ledger.confirm(id, taken, before).await {
-            Ok(saved) => {
-                self.ports.reached("engine.state-write.after");
-                let key = &self.task.key;
-                self.ports.observer.observe(RunEvent::CheckpointSaved { key, checkpoint: &saved.checkpoint });
-                self.ports.observer.observe(RunEvent::Progress { key, counters: saved.counters });
-                Ok(())
-            }
-            Err(Refusal::Destination(error)) => {
-                self.fail(Origin::Destination, error.clone());
-                Err(error)
-            }
-            Err(Refusal::State(fault)) => {
-                let mut error = fault.error.clone();
-                error.commit = Some(CommitState::AfterCommitConfirmed);
-                self.fail_with(fault);
-                Err(error)
-            }
-        }
-    }
-
-    /// Applies the data-error policy to refused records.
-    pub fn dead_letters(
-        &self,
-        by: Origin,
-        records: &Frame,
-        errors: &[RecordError],
-    ) -> Result<(), ConnectorError> {
-        match self.task.policies.on_data_error {
-            DataErrorPolicy::Skip => {
-                self.ledger.skip(records.records(), by == Origin::Destination);
-                Ok(())
-            }
-            // The plan refuses `dlq` until there is a place for dead letters.
-            DataErrorPolicy::Fail | DataErrorPolicy::Dlq => {
-                let first = errors.first();
-                let code = first.map_or("data_error", |error| error.code.as_str());
-                let message = first.map_or("records were refused", |error| error.message.as_str());
-                let mut error = ConnectorError::new(ErrorCategory::Data, code, message);
-                error.scope = ErrorScope::PerRecord;
-                Err(error)
-            }
-        }
-    }
-
-    fn saw_memory(&self, bytes: u64) {
-        self.guest_bytes_peak.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-/// Whose error a failed decision is: an impossible receipt is the destination's, the rest concerns the user.
-fn decision_origin(error: &ConnectorError) -> Origin {
-    if error.category == ErrorCategory::Internal { Origin::Destination } else { Origin::Engine }
-}
 
 /// Runs one task. Always answers a report; nothing of the task is left when it does.
 pub(crate) async fn run_task(
@@ -246,7 +74,7 @@ pub(crate) async fn run_task(
     finished(report, &ports, &key, began)
 }
 
-fn finished(mut report: StreamReport, ports: &Ports, key: &ports::TaskKey, began: Instant) -> StreamReport {
+fn finished(mut report: StreamReport, ports: &Ports, key: &TaskKey, began: Instant) -> StreamReport {
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     ports.observer.observe(RunEvent::StreamFinished {
         key,
@@ -277,17 +105,6 @@ impl Drop for Claim {
     }
 }
 
-/// A stage's part of a task before it runs.
-struct Stage {
-    origin: Origin,
-    opened: Opened,
-    /// What flows into it (for the source: out of it).
-    schema: ArrowSchemaIpc,
-    /// To end the stream behind it.
-    outlet: Option<Arc<Sender>>,
-    inlet: Option<Gauge>,
-}
-
 /// The engine's side of a link: takes from the producer's channel, puts into the consumer's.
 struct Joint {
     from: Receiver,
@@ -311,21 +128,9 @@ async fn execute(
     let shape = shape.and_then(|json| serde_json::from_slice(&json).ok());
 
     let plugged = chain(&task, &connectors);
-    let shared = Arc::new(TaskShared {
-        ledger: Ledger::new(task.key.clone(), run_id, state.clone()),
-        names: plugged.iter().map(|(origin, plugged)| (*origin, plugged.connector.id().to_owned())).collect(),
-        task,
-        ports: ports.clone(),
-        saved,
-        shape,
-        transactional: OnceLock::new(),
-        start: OnceLock::new(),
-        failure: watch::Sender::new(None),
-        source_complete: AtomicBool::new(false),
-        source_stopped: AtomicBool::new(false),
-        guest_bytes_peak: AtomicU64::new(0),
-        warnings: Mutex::default(),
-    });
+    let names =
+        plugged.iter().map(|(origin, plugged)| (*origin, plugged.connector.id().to_owned())).collect();
+    let shared = Arc::new(TaskShared::new(task, ports.clone(), run_id, saved, shape, names));
 
     let opening = open_all(&shared, &plugged, memory);
     let (stages, joints) = tokio::select! {
@@ -397,6 +202,7 @@ async fn open_all(
             async move {
                 let role = origin.role().unwrap_or(ConnectorRole::Source);
                 let (gauge, inlet) = inlet.unzip();
+                let forwarded = Arc::new(AtomicU64::new(0));
                 let services = StageServices {
                     shared: shared.clone(),
                     origin: *origin,
@@ -408,6 +214,7 @@ async fn open_all(
                     },
                     outlet: outlet.clone(),
                     inlet: gauge.clone(),
+                    forwarded: forwarded.clone(),
                 };
                 let io = InstanceIo {
                     inlet,
@@ -418,17 +225,11 @@ async fn open_all(
                 };
                 let opened = open(plugged, role, io).await;
                 let opened = opened.map_err(|error| Fault::new(*origin, plugged.connector.id(), error))?;
-                Ok(Stage { origin: *origin, opened, schema, outlet, inlet: gauge })
+                Ok(Stage { origin: *origin, opened, schema, outlet, inlet: gauge, forwarded })
             }
         },
     );
     Ok((try_join_all(opening).await?, joints))
-}
-
-/// What has ended in a running task.
-enum Ended {
-    Destination,
-    Other,
 }
 
 /// A task's stages and pumps while they run.
@@ -545,141 +346,5 @@ impl Running {
                 }
             }
         }
-    }
-}
-
-/// Runs one connector to its end and judges how it ended, before its neighbours can see that it is gone.
-async fn run_stage(shared: Arc<TaskShared>, stage: Stage, position: Option<CursorValue>) -> Ended {
-    let Stage { origin, opened, schema, outlet, inlet } = stage;
-    let Opened { mut instance, info: _ } = opened;
-    let request = request(&shared.task, origin, schema, position);
-    let ran = caught(instance.run(request)).await;
-    shared.saw_memory(instance.memory_bytes_peak());
-    let judged = match ran {
-        Ok(_summary) => judge(&shared, origin, inlet.as_ref(), outlet.as_deref()),
-        Err(error) => Err(error),
-    };
-    match judged {
-        Ok(()) => {
-            if let Err(error) = caught(instance.close()).await {
-                shared.warn(format!("the {origin} did not close cleanly: {error}"));
-            }
-        }
-        Err(_) if origin == Origin::Source && shared.is_source_stopped() => {}
-        Err(error) => shared.fail(origin, error),
-    }
-    if origin == Origin::Destination { Ended::Destination } else { Ended::Other }
-}
-
-/// A connector returned without an error: whether it did what it had to, and what follows.
-fn judge(
-    shared: &TaskShared,
-    origin: Origin,
-    inlet: Option<&Gauge>,
-    outlet: Option<&Sender>,
-) -> Result<(), ConnectorError> {
-    let taken = inlet.map(Gauge::taken).unwrap_or_default();
-    if inlet.is_some() && !taken.end {
-        return Err(ConnectorError::internal(
-            "ended_early",
-            format!("the {origin} returned before the end of stream `{}`", shared.task.key.stream),
-        ));
-    }
-    if origin == Origin::Destination {
-        return match shared.ledger.unconfirmed() {
-            None => Ok(()),
-            Some(id) => Err(ConnectorError::internal(
-                "destination_did_not_commit",
-                format!(
-                    "the destination returned without having confirmed checkpoint {id}, which it was given"
-                ),
-            )),
-        };
-    }
-    if origin == Origin::Source && !shared.ports.cancellation.is_requested() {
-        // A source that was asked to end may have ended anywhere; one that was not has read everything.
-        shared.source_complete.store(true, Ordering::Release);
-    }
-    // Refused only where the consumer is gone, which it says itself.
-    let _ = outlet.map(Sender::finish);
-    Ok(())
-}
-
-/// What a connector is asked to do.
-fn request(task: &Task, origin: Origin, schema: ArrowSchemaIpc, position: Option<CursorValue>) -> RunRequest {
-    let stream = match origin {
-        Origin::Source => StreamContext { position, ..task.source_context() },
-        Origin::Destination => task.destination_context(),
-        Origin::Transform(_) | Origin::State | Origin::Engine => task.context(schema),
-    };
-    let phase = match origin {
-        Origin::Source => RunPhase::Read,
-        Origin::Destination => RunPhase::Write,
-        Origin::Transform(_) | Origin::State | Origin::Engine => RunPhase::Transform,
-    };
-    RunRequest { stream: Some(stream), phase, dry_run: false, max_records: None }
-}
-
-/// A panic in an adapter ends its task like any other error.
-async fn caught<T>(call: impl Future<Output = Result<T, ConnectorError>>) -> Result<T, ConnectorError> {
-    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
-        Err(ConnectorError::internal("panicked", format!("the host panicked: {message}")))
-    })
-}
-
-impl StreamReport {
-    /// A stream that was never begun.
-    pub(crate) fn unstarted(task: &Task) -> Self {
-        StreamReport {
-            stream: task.key.stream.clone(),
-            partition: task.key.partition,
-            status: RunStatus::Stopped,
-            sync_mode: task.sync_mode,
-            write_mode: task.write.mode,
-            started: false,
-            resumed: false,
-            counters: RunCounters::default(),
-            records_skipped: 0,
-            checkpoints: 0,
-            duration_ms: 0,
-            guest_bytes_peak: 0,
-            error: None,
-            warnings: Vec::new(),
-        }
-    }
-
-    fn take(&mut self, shared: &TaskShared, interrupted: bool) {
-        let cancelled = shared.ports.cancellation.is_requested();
-        let failure = shared.failure();
-        self.resumed = shared.start.get().is_some_and(|start| start.position.is_some());
-        self.counters = shared.ledger.counters();
-        self.records_skipped = shared.ledger.records_skipped();
-        self.checkpoints = shared.ledger.saves();
-        self.guest_bytes_peak = shared.guest_bytes_peak.load(Ordering::Relaxed);
-        self.warnings = std::mem::take(&mut *shared.warnings());
-        self.status = match failure {
-            // Asked to end, a source or transform may end with an error instead of at a checkpoint.
-            Some(fault) if cancelled && matches!(fault.origin, Origin::Source | Origin::Transform(_)) => {
-                self.warnings.push(format!("after the request to stop: {fault}"));
-                RunStatus::Stopped
-            }
-            Some(fault) => {
-                self.error = Some(fault);
-                RunStatus::Failed
-            }
-            None if !interrupted && shared.ledger.is_complete() => RunStatus::Succeeded,
-            None if cancelled => RunStatus::Stopped,
-            None => {
-                let error =
-                    ConnectorError::internal("incomplete", "the stream ended without its last checkpoint");
-                self.error = Some(Fault::new(Origin::Engine, "engine", error));
-                RunStatus::Failed
-            }
-        };
     }
 }

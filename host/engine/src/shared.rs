@@ -1,0 +1,227 @@
+//! What everything in a running task shares: its book, its first error, its warnings. Routes what connectors report to
+//! the ledger and to the observer.
+//! Refuses to know: who runs when.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use rapidbyte_core::ports::{RunEvent, SavedCheckpoint};
+use rapidbyte_core::*;
+use tokio::sync::watch;
+
+use crate::commit::{Ledger, Refusal};
+use crate::error::{Fault, Origin};
+use crate::limits::WARNINGS_MAX;
+use crate::plan::Task;
+use crate::resume::{Known, Receipt, Shape, Start, decide};
+use crate::spec::Ports;
+
+/// What everything in a task shares.
+pub(crate) struct TaskShared {
+    pub task: Task,
+    pub ports: Ports,
+    pub ledger: Ledger,
+    saved: Option<SavedCheckpoint>,
+    /// How the stream was read before.
+    pub shape: Option<Shape>,
+    /// Known once the destination is open.
+    pub transactional: OnceLock<bool>,
+    /// Known once the destination is ready.
+    pub start: OnceLock<Start>,
+    failure: watch::Sender<Option<Fault>>,
+    names: Vec<(Origin, String)>,
+    source_complete: AtomicBool,
+    source_stopped: AtomicBool,
+    guest_bytes_peak: AtomicU64,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl TaskShared {
+    pub fn new(
+        task: Task,
+        ports: Ports,
+        run_id: i64,
+        saved: Option<SavedCheckpoint>,
+        shape: Option<Shape>,
+        names: Vec<(Origin, String)>,
+    ) -> Self {
+        TaskShared {
+            ledger: Ledger::new(task.key.clone(), run_id, ports.state.clone()),
+            task,
+            ports,
+            saved,
+            shape,
+            transactional: OnceLock::new(),
+            start: OnceLock::new(),
+            failure: watch::Sender::new(None),
+            names,
+            source_complete: AtomicBool::new(false),
+            source_stopped: AtomicBool::new(false),
+            guest_bytes_peak: AtomicU64::new(0),
+            warnings: Mutex::default(),
+        }
+    }
+
+    /// Notes an error with where it began. Only the first counts.
+    pub fn fail(&self, origin: Origin, error: ConnectorError) {
+        let by = self
+            .names
+            .iter()
+            .find(|(of, _)| *of == origin)
+            .map_or_else(|| origin.to_string(), |(_, by)| by.clone());
+        self.fail_with(Fault::new(origin, by, error));
+    }
+
+    pub fn fail_with(&self, fault: Fault) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                *failure = Some(fault);
+            } else {
+                tracing::debug!(%fault, "a consequence of the first error");
+            }
+            first
+        });
+    }
+
+    pub fn failure(&self) -> Option<Fault> {
+        self.failure.borrow().clone()
+    }
+
+    pub async fn failed(&self) {
+        let mut failure = self.failure.subscribe();
+        // The sender is part of `self`, so this cannot fail.
+        let _ = failure.wait_for(Option::is_some).await;
+    }
+
+    pub fn warn(&self, warning: String) {
+        tracing::warn!(stream = self.task.key.stream, "{warning}");
+        let mut warnings = self.warnings();
+        if warnings.len() < WARNINGS_MAX {
+            warnings.push(warning);
+        }
+    }
+
+    /// What there is to know about the run.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.warnings())
+    }
+
+    fn warnings(&self) -> MutexGuard<'_, Vec<String>> {
+        self.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The source has read everything.
+    pub fn complete_source(&self) {
+        self.source_complete.store(true, Ordering::Release);
+    }
+
+    pub fn source_complete(&self) -> bool {
+        self.source_complete.load(Ordering::Acquire)
+    }
+
+    /// The stream ends at this checkpoint; what the source says from now on does not matter.
+    pub fn stop_source(&self) {
+        self.source_stopped.store(true, Ordering::Release);
+    }
+
+    pub fn is_source_stopped(&self) -> bool {
+        self.source_stopped.load(Ordering::Acquire)
+    }
+
+    pub fn count_read(&self, records: u64, bytes: u64) {
+        let counters = self.ledger.read(records, bytes);
+        self.ports.observer.observe(RunEvent::Progress { key: &self.task.key, counters });
+    }
+
+    pub fn committed(&self) -> Option<CheckpointEvent> {
+        self.ledger.committed()
+    }
+
+    /// Takes the destination's receipt and answers how the stream goes on.
+    pub fn take_receipt(&self, event: CheckpointEvent) -> Result<CheckpointReply, ConnectorError> {
+        let receipt = Receipt { id: event.id, cursor: event.cursor, complete: event.complete };
+        let decided = self.ledger.note_receipt(receipt.clone()).and_then(|()| self.decide(Some(&receipt)));
+        match decided {
+            Ok(start) => {
+                self.ports.reached("engine.receipt");
+                Ok(start.reply)
+            }
+            Err(error) => {
+                self.fail(decision_origin(&error), error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    pub fn decide(&self, receipt: Option<&Receipt>) -> Result<Start, ConnectorError> {
+        decide(&Known {
+            task: &self.task,
+            transactional: self.transactional.get().copied().unwrap_or(false),
+            receipt,
+            saved: self.saved.as_ref(),
+            shape: self.shape.as_ref(),
+        })
+    }
+
+    /// Saves what the destination has confirmed.
+    pub async fn confirm(&self, id: u64, taken: Option<u64>) -> Result<(), ConnectorError> {
+        let before = || self.ports.reached("engine.state-write.before");
+        match self.ledger.confirm(id, taken, before).await {
+            Ok(saved) => {
+                self.ports.reached("engine.state-write.after");
+                let key = &self.task.key;
+                self.ports.observer.observe(RunEvent::CheckpointSaved { key, checkpoint: &saved.checkpoint });
+                self.ports.observer.observe(RunEvent::Progress { key, counters: saved.counters });
+                Ok(())
+            }
+            Err(Refusal::Destination(error)) => {
+                self.fail(Origin::Destination, error.clone());
+                Err(error)
+            }
+            Err(Refusal::State(fault)) => {
+                let mut error = fault.error.clone();
+                error.commit = Some(CommitState::AfterCommitConfirmed);
+                self.fail_with(fault);
+                Err(error)
+            }
+        }
+    }
+
+    /// Applies the data-error policy to refused records.
+    pub fn dead_letters(
+        &self,
+        by: Origin,
+        records: &Frame,
+        errors: &[RecordError],
+    ) -> Result<(), ConnectorError> {
+        match self.task.policies.on_data_error {
+            DataErrorPolicy::Skip => {
+                self.ledger.skip(records.records(), by == Origin::Destination);
+                Ok(())
+            }
+            // The plan refuses `dlq` until there is a place for dead letters.
+            DataErrorPolicy::Fail | DataErrorPolicy::Dlq => {
+                let first = errors.first();
+                let code = first.map_or("data_error", |error| error.code.as_str());
+                let message = first.map_or("records were refused", |error| error.message.as_str());
+                let mut error = ConnectorError::new(ErrorCategory::Data, code, message);
+                error.scope = ErrorScope::PerRecord;
+                Err(error)
+            }
+        }
+    }
+
+    pub fn saw_memory(&self, bytes: u64) {
+        self.guest_bytes_peak.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn guest_bytes_peak(&self) -> u64 {
+        self.guest_bytes_peak.load(Ordering::Relaxed)
+    }
+}
+
+/// Whose error a failed decision is: an impossible receipt is the destination's, the rest concerns the user.
+pub(crate) fn decision_origin(error: &ConnectorError) -> Origin {
+    if error.category == ErrorCategory::Internal { Origin::Destination } else { Origin::Engine }
+}

@@ -1,0 +1,365 @@
+//! One sentence of the commit protocol a test.
+
+use rapidbyte_core::ports::{RunStatus, StateStore, TaskKey};
+use rapidbyte_core::{Cursor, CursorValue, DataErrorPolicy, ErrorCategory, SyncMode, WriteMode};
+use rapidbyte_engine::Origin;
+
+use crate::support::connectors::Mischief;
+use crate::support::strike::Strike;
+use crate::support::world::{Receipt, Row, rows, sorted};
+use crate::support::{Stage, code, only, stream};
+
+const STREAM: &str = "orders";
+
+fn stage(sync_mode: SyncMode, mode: WriteMode) -> Stage {
+    let stage = Stage::new(vec![stream(STREAM, sync_mode, mode)]);
+    stage.world.set_source(STREAM, rows(10));
+    stage
+}
+
+fn append() -> Stage {
+    stage(SyncMode::Incremental, WriteMode::Append)
+}
+
+fn mischievous(mischief: Mischief) -> Stage {
+    let mut stage = append();
+    stage.behaviour.mischief = mischief;
+    if matches!(
+        mischief,
+        Mischief::TransformEndsEarly
+            | Mischief::TransformKeepsCheckpoints
+            | Mischief::TransformForwardsUnknown
+    ) {
+        stage = stage.with_transforms(1);
+    }
+    stage
+}
+
+fn key() -> TaskKey {
+    TaskKey { pipeline: "p".into(), stream: STREAM.into(), partition: 0 }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn counts_what_was_read_and_what_was_committed() {
+    let stage = stage(SyncMode::FullRefresh, WriteMode::Replace).with_transforms(1);
+    let stage = {
+        let mut stage = stage;
+        stage.behaviour.drops_odd = true;
+        stage
+    };
+    let report = stage.run();
+    let stream = only(&report);
+    assert_eq!(stream.status, RunStatus::Succeeded);
+    assert_eq!((stream.counters.records_read, stream.counters.records_written), (10, 5));
+    assert!(stream.counters.bytes_read > stream.counters.bytes_written && stream.counters.bytes_written > 0);
+    assert_eq!(stream.checkpoints, 3, "two of the source, one behind the last frame");
+    assert_eq!(stream.guest_bytes_peak, 3000);
+    assert!(!stream.resumed && stream.started && stream.warnings.is_empty());
+    let run = &block_on(stage.store().runs(None, 1)).unwrap()[0];
+    assert_eq!((run.status, run.counters), (RunStatus::Succeeded, stream.counters));
+}
+
+#[test]
+fn a_second_incremental_run_moves_only_what_is_new() {
+    let stage = append();
+    stage.run();
+    let mut more = rows(10);
+    more.push(Row { id: 11, seq: 11, value: 0 });
+    stage.world.set_source(STREAM, more.clone());
+    let report = stage.run();
+    assert_eq!(only(&report).counters.records_read, 1);
+    assert!(only(&report).resumed);
+    let report = stage.run();
+    assert_eq!(only(&report).counters.records_read, 0);
+    assert_eq!(only(&report).checkpoints, 1, "it was complete again");
+    assert_eq!(sorted(stage.world.table(STREAM).rows), more);
+}
+
+#[test]
+fn an_empty_stream_is_complete_too() {
+    let stage = stage(SyncMode::FullRefresh, WriteMode::Replace);
+    stage.run();
+    assert_eq!(stage.world.table(STREAM).rows.len(), 10);
+    stage.world.set_source(STREAM, Vec::new());
+    stage.run();
+    assert_eq!(stage.world.table(STREAM).rows, [], "replaced by nothing");
+    assert_eq!(stage.world.table(STREAM).completed, 2);
+}
+
+#[test]
+fn a_lost_state_is_learned_again_from_the_receipt() {
+    let stage = append();
+    stage.run();
+    let before = block_on(stage.store().last_checkpoint(&key())).unwrap().unwrap();
+    stage.lose_state();
+    let report = stage.run();
+    assert_eq!(only(&report).counters.records_read, 0);
+    let after = block_on(stage.store().last_checkpoint(&key())).unwrap().unwrap();
+    assert_eq!(after.cursor, before.cursor);
+    assert_eq!(after.id, before.id + 1, "ids go on");
+}
+
+#[test]
+fn a_reset_outweighs_the_receipt() {
+    let stage = stage(SyncMode::Incremental, WriteMode::Upsert);
+    stage.run();
+    block_on(stage.store().reset("p", Some(STREAM))).unwrap();
+    let report = stage.run();
+    assert_eq!(only(&report).counters.records_read, 10);
+    assert!(!only(&report).resumed);
+    assert_eq!(sorted(stage.world.table(STREAM).rows), rows(10));
+    assert_eq!(only(&stage.run()).counters.records_read, 0, "and only once");
+}
+
+#[test]
+fn a_reset_outweighs_even_a_receipt_that_the_state_never_saw() {
+    let stage = stage(SyncMode::Incremental, WriteMode::Upsert);
+    stage.run();
+    let receipt = stage.world.table(STREAM).receipt.unwrap();
+    block_on(stage.store().reset("p", Some(STREAM))).unwrap();
+    // The process had died between the commit and the state's write, before the reset.
+    stage.world.edit(STREAM, |table| table.receipt = Some(Receipt { id: receipt.id + 3, ..receipt }));
+    assert_eq!(only(&stage.run()).counters.records_read, 10);
+}
+
+#[test]
+fn a_destination_restored_from_a_backup_is_continued_where_it_stands() {
+    let stage = append();
+    stage.run();
+    let backup = stage.world.table(STREAM);
+    let mut more = rows(20);
+    stage.world.set_source(STREAM, more.clone());
+    stage.run();
+    stage.world.edit(STREAM, |table| *table = backup);
+    let report = stage.run();
+    assert_eq!(only(&report).counters.records_read, 10, "what the backup lacks");
+    assert!(only(&report).warnings[0].contains("restored or exchanged"), "{report:?}");
+    assert_eq!(sorted(stage.world.table(STREAM).rows), sorted(std::mem::take(&mut more)));
+}
+
+#[test]
+fn a_dropped_destination_is_filled_again_only_where_nothing_can_repeat() {
+    let upsert = stage(SyncMode::Incremental, WriteMode::Upsert);
+    upsert.run();
+    upsert.world.edit(STREAM, |table| *table = Default::default());
+    let report = upsert.run();
+    assert_eq!(only(&report).counters.records_read, 10);
+    assert!(only(&report).warnings[0].contains("no receipt"), "{report:?}");
+
+    let stage = append();
+    stage.run();
+    stage.world.edit(STREAM, |table| *table = Default::default());
+    let report = stage.run();
+    assert_eq!(code(&report), "receipt_missing");
+    let fault = only(&report).error.as_ref().unwrap();
+    assert_eq!((fault.origin, fault.error.category), (Origin::Engine, ErrorCategory::Config));
+    assert!(fault.error.details.as_ref().unwrap().contains("state reset"));
+    assert_eq!(stage.world.table(STREAM).commits, 0, "nothing was moved");
+    block_on(stage.store().reset("p", Some(STREAM))).unwrap();
+    assert_eq!(only(&stage.run()).status, RunStatus::Succeeded);
+    assert_eq!(sorted(stage.world.table(STREAM).rows), rows(10));
+}
+
+#[test]
+fn another_cursor_field_is_not_continued_by_the_old_value() {
+    for lose_state in [false, true] {
+        let mut stage = append();
+        stage.run();
+        if lose_state {
+            stage.lose_state();
+        }
+        let mut by_id = stream(STREAM, SyncMode::Incremental, WriteMode::Append);
+        by_id.cursor.as_mut().unwrap().field = "id".into();
+        stage.spec.streams = rapidbyte_engine::Selection::Listed(vec![by_id.clone()]);
+        assert_eq!(code(&stage.run()), "cursor_changed");
+        by_id.write.mode = WriteMode::Upsert;
+        by_id.write.primary_key = vec!["id".into()];
+        stage.spec.streams = rapidbyte_engine::Selection::Listed(vec![by_id]);
+        let report = stage.run();
+        assert_eq!(only(&report).counters.records_read, 10);
+        assert!(only(&report).warnings[0].contains("starting over"), "{report:?}");
+    }
+}
+
+#[test]
+fn the_first_error_is_the_cause_and_the_others_are_not_heard() {
+    let origins = [
+        (Mischief::SourceFailsBehindFirstBatch, Origin::Source, "reset"),
+        (Mischief::SourcePanics, Origin::Source, "panicked"),
+        (Mischief::SourceCursorIsNotJson, Origin::Source, "cursor_invalid"),
+        (Mischief::SourceMakesOtherColumns, Origin::Source, "schema_mismatch"),
+        (Mischief::SourceEndsWithoutLastCheckpoint, Origin::Source, "records_without_checkpoint"),
+        (Mischief::TransformEndsEarly, Origin::Transform(0), "ended_early"),
+        (Mischief::TransformForwardsUnknown, Origin::Transform(0), "checkpoint_unknown"),
+        (Mischief::TransformKeepsCheckpoints, Origin::Transform(0), "checkpoint_kept"),
+        (Mischief::DestinationFailsAtOnce, Origin::Destination, "password"),
+        (Mischief::DestinationFailsAtSecondCheckpoint, Origin::Destination, "overflow"),
+        (Mischief::DestinationEndsEarly, Origin::Destination, "ended_early"),
+        (Mischief::DestinationNeverConfirms, Origin::Destination, "destination_did_not_commit"),
+        (Mischief::DestinationConfirmsUnknown, Origin::Destination, "checkpoint_unknown"),
+        (Mischief::DestinationConfirmsAhead, Origin::Destination, "checkpoint_unknown"),
+        (Mischief::DestinationConfirmsTwice, Origin::Destination, "checkpoint_not_newer"),
+        (Mischief::DestinationReportsLate, Origin::Destination, "receipt_late"),
+        (Mischief::DestinationReportsImpossible, Origin::Destination, "receipt_invalid"),
+        (Mischief::DestinationFillsState, Origin::Destination, "state_too_large"),
+    ];
+    for (mischief, origin, code) in origins {
+        for seed in 0..8 {
+            let stage = mischievous(mischief);
+            let report = stage.process(Strike::Never, seed).report();
+            let stream = only(&report);
+            assert_eq!(stream.status, RunStatus::Failed, "{mischief:?}");
+            let fault = stream.error.as_ref().unwrap();
+            assert_eq!((fault.origin, fault.error.code.as_str()), (origin, code), "{mischief:?}: {fault}");
+            let run = &block_on(stage.store().runs(None, 1)).unwrap()[0];
+            assert_eq!(run.status, RunStatus::Failed);
+            assert!(run.error.as_ref().unwrap().contains(&fault.error.message));
+        }
+    }
+}
+
+#[test]
+fn two_receipts_are_one_too_many() {
+    let mut stage = append();
+    stage.run();
+    stage.behaviour.mischief = Mischief::DestinationReportsTwoReceipts;
+    assert_eq!(code(&stage.run()), "receipt_twice");
+}
+
+#[test]
+fn what_was_committed_before_an_error_is_not_read_again() {
+    let mut stage = mischievous(Mischief::DestinationFailsAtSecondCheckpoint);
+    assert_eq!(code(&stage.run()), "overflow");
+    assert_eq!(stage.world.table(STREAM).rows.len(), 6);
+    stage.behaviour.mischief = Mischief::None;
+    assert_eq!(only(&stage.run()).counters.records_read, 4);
+    assert_eq!(sorted(stage.world.table(STREAM).rows), rows(10));
+}
+
+#[test]
+fn a_failed_replace_leaves_the_old_rows() {
+    let mut stage = stage(SyncMode::FullRefresh, WriteMode::Replace);
+    stage.run();
+    let old = stage.world.table(STREAM).rows;
+    stage.world.set_source(STREAM, rows(30));
+    stage.behaviour.mischief = Mischief::DestinationFailsAtSecondCheckpoint;
+    assert_eq!(code(&stage.run()), "overflow");
+    assert_eq!(stage.world.table(STREAM).rows, old);
+    stage.behaviour.mischief = Mischief::None;
+    let report = stage.run();
+    assert!(only(&report).resumed, "what was staged is kept");
+    assert_eq!(only(&report).counters.records_read, 24);
+    assert_eq!(sorted(stage.world.table(STREAM).rows), rows(30));
+}
+
+#[test]
+fn an_error_of_one_stream_stops_no_other() {
+    let names = ["a", "b", "c", "d", "e"];
+    let stage = Stage::new(names.map(|name| stream(name, SyncMode::Incremental, WriteMode::Append)).to_vec());
+    for name in names {
+        stage.world.set_source(name, rows(10));
+    }
+    // The state says that `c` was written; the destination knows nothing of it.
+    stage.run();
+    stage.world.edit("c", |table| *table = Default::default());
+    for name in names {
+        stage.world.set_source(name, rows(15));
+    }
+    let report = stage.run();
+    assert_eq!(report.status(), RunStatus::Failed);
+    for stream in &report.streams {
+        let status = if stream.stream == "c" { RunStatus::Failed } else { RunStatus::Succeeded };
+        assert_eq!(stream.status, status, "{stream:?}");
+    }
+    assert_eq!(report.counters().records_written, 20);
+}
+
+#[test]
+fn a_close_that_fails_does_not_undo_what_is_committed() {
+    let stage = mischievous(Mischief::CloseFails);
+    let report = stage.run();
+    assert_eq!(only(&report).status, RunStatus::Succeeded);
+    assert!(only(&report).warnings.iter().any(|warning| warning.contains("did not close cleanly")));
+}
+
+#[test]
+fn refused_records_follow_the_policy() {
+    let mut stage = mischievous(Mischief::DestinationRefusesRecords);
+    let report = stage.run();
+    assert_eq!(code(&report), "odd");
+    assert_eq!(only(&report).error.as_ref().unwrap().error.category, ErrorCategory::Data);
+
+    stage.spec.policies.on_data_error = DataErrorPolicy::Skip;
+    let report = stage.run();
+    let stream = only(&report);
+    assert_eq!(stream.status, RunStatus::Succeeded);
+    assert_eq!((stream.records_skipped, stream.counters.records_written), (5, 5));
+    assert!(stage.world.table(STREAM).rows.iter().all(|row| row.id % 2 == 0));
+}
+
+#[test]
+fn a_stream_that_another_process_runs_is_left_alone() {
+    let stage = append();
+    let store = stage.store();
+    let run = block_on(store.begin_run("p", STREAM)).unwrap();
+    let report = stage.run();
+    assert_eq!(code(&report), "stream_busy");
+    assert_eq!(only(&report).error.as_ref().unwrap().origin, Origin::State);
+    assert_eq!(stage.world.table(STREAM).commits, 0);
+    assert!(block_on(store.runs(None, 1)).unwrap()[0].run_id == run, "its row is untouched");
+}
+
+#[test]
+fn asked_to_stop_it_ends_at_the_next_checkpoint_even_if_the_source_does_not_listen() {
+    let mut stage = append();
+    stage.world.set_source(STREAM, rows(300));
+    stage.behaviour.listens = false;
+    let steps = stage.process(Strike::Never, 1).steps;
+    let mut stage = append();
+    stage.world.set_source(STREAM, rows(300));
+    stage.behaviour.listens = false;
+    let outcome = stage.process(Strike::Cancel(steps / 2), 1);
+    let report = outcome.report();
+    let stream = only(&report);
+    assert_eq!(stream.status, RunStatus::Stopped);
+    assert!(stream.error.is_none());
+    assert!(stream.counters.records_written > 0 && stream.counters.records_written < 300, "{stream:?}");
+    assert_eq!(stage.world.table(STREAM).rows.len() as u64, stream.counters.records_written);
+    assert_eq!(stage.world.table(STREAM).completed, 0, "it is not complete");
+    let run = &block_on(stage.store().runs(None, 1)).unwrap()[0];
+    assert_eq!(run.status, RunStatus::Stopped);
+}
+
+#[test]
+fn a_source_that_never_answers_is_interrupted_after_the_grace() {
+    let mut stage = append();
+    stage.behaviour.mischief = Mischief::SourceStuck;
+    stage.behaviour.checkpoint_batches = 1;
+    let stuck = stage.process(Strike::Cancel(30), 1).report();
+    let stream = only(&stuck);
+    assert_eq!(stream.status, RunStatus::Stopped);
+    stage.behaviour.mischief = Mischief::None;
+    assert_eq!(only(&stage.run()).status, RunStatus::Succeeded, "its claim is free");
+    assert_eq!(sorted(stage.world.table(STREAM).rows), rows(10));
+}
+
+#[test]
+fn a_saved_cursor_of_another_type_reaches_the_source_as_it_was() {
+    // The receipt is a guest's word: its cursor is handed on typed, or refused.
+    let stage = append();
+    let cursor = |value| Some(Cursor { field: "seq".into(), value });
+    stage.world.edit(STREAM, |table| {
+        table.receipt =
+            Some(Receipt { id: 5, cursor: cursor(CursorValue::Decimal("1;drop".into())), complete: false });
+        table.newest_id = 5;
+    });
+    assert_eq!(code(&stage.run()), "receipt_invalid");
+    stage.world.edit(STREAM, |table| {
+        table.receipt = Some(Receipt { id: 5, cursor: cursor(CursorValue::Int64(4)), complete: false });
+    });
+    assert_eq!(only(&stage.run()).counters.records_read, 6);
+}
