@@ -153,10 +153,13 @@ impl Session {
         sql: &str,
         row_bytes_max: u64,
     ) -> Result<CopyOut<'_>, ConnectorError> {
+        // Dropped with this future as well: then nobody takes the rows.
+        let reader = Reader::new(&self.wire);
         let stream = self.client.copy_out(sql).await.map_err(|error| self.error(doing, &error))?;
         let message_bytes_max = usize::try_from(row_bytes_max.saturating_add(ROW_OVERHEAD_BYTES_MAX));
         Ok(CopyOut {
             session: self,
+            reader,
             doing: doing.to_owned(),
             stream: Box::pin(stream),
             envelope: Envelope::default(),
@@ -203,6 +206,7 @@ fn tls_options(options: &ConnectOptions) -> TlsOptions {
 /// A running `COPY … TO STDOUT (FORMAT binary)`.
 pub struct CopyOut<'a> {
     session: &'a Session,
+    reader: Reader<'a>,
     doing: String,
     stream: Pin<Box<CopyOutStream>>,
     envelope: Envelope,
@@ -247,7 +251,7 @@ impl CopyOut<'_> {
                     }
                 }
             };
-            match self.session.wire.poll_copy_data(context, &mut self.walker, &mut take_row) {
+            match self.reader.0.poll_copy_data(context, &mut self.walker, &mut take_row) {
                 Poll::Ready(CopyRows::Taken) => return Poll::Ready(Ok(CopyEvent::Rows)),
                 Poll::Ready(CopyRows::Oversized) => {
                     self.envelope.open();
@@ -274,8 +278,18 @@ impl CopyOut<'_> {
     }
 }
 
-impl Drop for CopyOut<'_> {
+/// That somebody takes the rows.
+struct Reader<'a>(&'a Wire);
+
+impl<'a> Reader<'a> {
+    fn new(wire: &'a Wire) -> Self {
+        wire.begin_copy();
+        Self(wire)
+    }
+}
+
+impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        self.session.wire.release_copy();
+        self.0.end_copy();
     }
 }

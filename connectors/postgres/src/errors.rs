@@ -189,6 +189,7 @@ fn code(sqlstate: &str) -> String {
         "57P01" => "server_shutdown",
         "57P03" => "server_starting",
         "57014" => "query_cancelled",
+        "22021" => "value_not_utf8",
         "55P03" => "lock_not_available",
         "23505" => "unique_violation",
         "23502" => "not_null_violation",
@@ -208,6 +209,7 @@ fn next_step(sqlstate: &str) -> Option<&'static str> {
         "3D000" => "; check `database`",
         "3F000" => "; check `schema`",
         "42P01" | "42703" => "; run `rapidbyte schema discover` to see what there is",
+        "22021" => "; the database has no encoding of its own (SQL_ASCII) and holds text that is not UTF-8",
         "53300" => "; lower `parallelism` or raise the server's `max_connections`",
         _ => return None,
     })

@@ -4,6 +4,7 @@
 //! untouched. Knows nothing of types.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -38,6 +39,10 @@ struct Shared {
     end: usize,
     /// Bytes at `start` and behind that are tokio-postgres' to read.
     pass_bytes: usize,
+    /// Bytes of a `CopyData` message that are still to be passed over.
+    skip_bytes: usize,
+    /// Somebody takes the rows. Without a reader they are dropped.
+    has_reader: bool,
     ended: bool,
     failure: Option<io::Error>,
     connection: Option<Waker>,
@@ -64,6 +69,8 @@ impl Wire {
             start: 0,
             end: 0,
             pass_bytes: usize::from(negotiates),
+            skip_bytes: 0,
+            has_reader: false,
             ended: false,
             failure: None,
             connection: None,
@@ -87,11 +94,10 @@ impl Wire {
         let mut guard = self.lock();
         let shared = &mut *guard;
         loop {
-            if walker.skip_bytes > 0 {
-                let available = (shared.end - shared.start).min(walker.skip_bytes);
-                walker.walk(&shared.buffer[shared.start..shared.start + available]);
-                shared.start += available;
-                if walker.skip_bytes == 0 {
+            if shared.skip_bytes > 0 {
+                let skipped = shared.skip();
+                walker.walk(&shared.buffer[skipped]);
+                if shared.skip_bytes == 0 {
                     return Poll::Ready(CopyRows::Oversized);
                 }
             } else {
@@ -104,6 +110,7 @@ impl Wire {
                     Front::CopyData(message_bytes) if message_bytes > walker.message_bytes_max => {
                         walker.start(message_bytes - MESSAGE_HEADER_BYTES);
                         shared.start += MESSAGE_HEADER_BYTES;
+                        shared.skip_bytes = message_bytes - MESSAGE_HEADER_BYTES;
                         continue;
                     }
                     Front::CopyData(message_bytes) if shared.end - shared.start >= message_bytes => {
@@ -130,9 +137,15 @@ impl Wire {
         }
     }
 
-    /// The reader of rows goes away: the connection must listen to the socket again.
-    pub(crate) fn release_copy(&self) {
+    /// From now on rows are for [`Wire::poll_copy_data`].
+    pub(crate) fn begin_copy(&self) {
+        self.lock().has_reader = true;
+    }
+
+    /// The reader of rows goes away: what is still to come is dropped, and the connection listens to the socket again.
+    pub(crate) fn end_copy(&self) {
         let mut shared = self.lock();
+        shared.has_reader = false;
         shared.copy = None;
         wake(&mut shared.connection);
     }
@@ -181,6 +194,14 @@ impl Shared {
             self.pass_bytes = message_bytes;
             Front::Pass
         }
+    }
+
+    /// Passes over what is there of a message, and answers where it stood.
+    fn skip(&mut self) -> Range<usize> {
+        let skipped = self.start..self.start + (self.end - self.start).min(self.skip_bytes);
+        self.start = skipped.end;
+        self.skip_bytes -= skipped.len();
+        skipped
     }
 
     /// Takes every complete `CopyData` message at the front.
@@ -279,7 +300,20 @@ impl Shared {
             if target.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
-            if let Front::CopyData(_) = self.front() {
+            let rows_bytes = match self.skip_bytes {
+                0 => match self.front() {
+                    Front::CopyData(message_bytes) => message_bytes,
+                    Front::Pass | Front::Unknown => 0,
+                },
+                rest => rest,
+            };
+            if rows_bytes > 0 && !self.has_reader {
+                self.skip_bytes = rows_bytes;
+                self.skip();
+                if self.end > self.start {
+                    continue;
+                }
+            } else if rows_bytes > 0 && !(self.ended && self.end - self.start < rows_bytes) {
                 if read_any {
                     return Poll::Ready(Ok(()));
                 }
@@ -424,8 +458,6 @@ pub(crate) struct Walker {
     pub(crate) message_bytes_max: usize,
     /// The `COPY` header has gone by.
     opened: bool,
-    /// Rest of the message being walked over.
-    skip_bytes: usize,
     total_bytes: usize,
     /// Bytes until the next length field.
     value_bytes: usize,
@@ -440,7 +472,6 @@ impl Walker {
         Self {
             message_bytes_max,
             opened: false,
-            skip_bytes: 0,
             total_bytes: 0,
             value_bytes: 0,
             field: [0; 4],
@@ -451,12 +482,7 @@ impl Walker {
     }
 
     fn start(&mut self, payload_bytes: usize) {
-        *self = Self {
-            opened: self.opened,
-            skip_bytes: payload_bytes,
-            total_bytes: payload_bytes,
-            ..Self::new(self.message_bytes_max)
-        };
+        *self = Self { opened: self.opened, total_bytes: payload_bytes, ..Self::new(self.message_bytes_max) };
         // The field count, and in the very first message the `COPY` header, come before the first length.
         self.value_bytes = if self.opened { 2 } else { COPY_HEADER_BYTES + 2 };
         self.opened = true;
@@ -468,7 +494,6 @@ impl Walker {
     }
 
     fn walk(&mut self, mut bytes: &[u8]) {
-        self.skip_bytes -= bytes.len();
         while !bytes.is_empty() {
             let skipped = bytes.len().min(self.value_bytes);
             self.value_bytes -= skipped;

@@ -103,6 +103,12 @@ pub(crate) struct Column {
 }
 
 impl Column {
+    /// Whether the query casts it to text: what has no binary form that Arrow holds, and XML, whose binary form leaves
+    /// the declaration out.
+    pub(crate) fn is_read_as_text(&self) -> bool {
+        self.column_type.form == Form::Text || self.type_oid == oid::XML
+    }
+
     /// Whether an incremental read can be ordered by it.
     pub(crate) fn is_cursor(&self) -> bool {
         self.column_type.form == Form::Native

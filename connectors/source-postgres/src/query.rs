@@ -2,7 +2,6 @@
 //! selected under the same names.
 
 use rapidbyte_postgres::identifier::{quote, quote_list, quote_literal};
-use rapidbyte_postgres::types::Form;
 
 use crate::catalog::{Column, Kind, Relation};
 use crate::plan::{Order, Part, Plan};
@@ -27,7 +26,7 @@ pub(crate) fn copy(
         && plan.order == Order::Unordered
         && limit.is_none()
         && !plan.columns.is_empty()
-        && columns().all(|column| column.column_type.form == Form::Native && !column.generated);
+        && columns().all(|column| !column.is_read_as_text() && !column.generated);
     let source = if by_name {
         // Spares the executor.
         format!("{} ({})", relation.name, quote_list(columns().map(|column| &column.name)))
@@ -48,7 +47,7 @@ pub(crate) fn select(
     let mut list = Vec::with_capacity(plan.columns.len());
     for index in &plan.columns {
         let column = &relation.columns[*index];
-        let cast = if column.column_type.form == Form::Text { "::text" } else { "" };
+        let cast = if column.is_read_as_text() { "::text" } else { "" };
         list.push(format!("{}{cast}", reference(column)));
     }
     let mut sql = format!("SELECT {} FROM {} AS {ALIAS}", list.join(", "), relation.name);
@@ -172,7 +171,7 @@ mod tests {
 
     use arrow_schema::Schema;
     use rapidbyte_postgres::identifier::QualifiedName;
-    use rapidbyte_postgres::types::{Codec, ColumnType};
+    use rapidbyte_postgres::types::{Codec, ColumnType, Form};
 
     use super::*;
     use crate::plan::Boundary;

@@ -1,0 +1,8 @@
+//! `source-postgres` natively against a real server.
+
+mod discovery;
+mod failures;
+mod full_refresh;
+mod harness;
+mod incremental;
+mod types;
