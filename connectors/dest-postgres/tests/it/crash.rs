@@ -1,0 +1,200 @@
+//! The connection cut at seeded points of a run, in both directions, and the run repeated until it ends: the table holds
+//! exactly the source's rows, whatever was cut.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dest_postgres::DestPostgres;
+use rapidbyte_sdk::prelude::*;
+use rapidbyte_sdk::testing::{TestHost, block_on};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::{Database, cursor, people, people_stream};
+
+/// Rows of the source, and how many lie between two checkpoints.
+const ROWS: i64 = 24;
+const STEP: i64 = 6;
+const CUTS_PER_MODE: u64 = 30;
+
+/// Where the proxy cuts.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    Never,
+    /// Behind so many bytes from the client: what follows never reaches the server.
+    Request(u64),
+    /// Behind so many bytes from the client the answers stop: the server works, the client never hears of it.
+    Answer(u64),
+}
+
+/// Passes one connection on to the server. Answers how many bytes the client had sent.
+async fn proxy(listener: TcpListener, server_port: u16, cut: Cut, passed: Rc<RefCell<u64>>) -> std::io::Result<()> {
+    let (client, _) = listener.accept().await?;
+    let server = TcpStream::connect(("127.0.0.1", server_port)).await?;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let deaf = Rc::new(RefCell::new(false));
+    let answers = {
+        let deaf = deaf.clone();
+        async move {
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                let bytes = from_server.read(&mut buffer).await?;
+                if bytes == 0 || *deaf.borrow() {
+                    return Ok::<(), std::io::Error>(());
+                }
+                to_client.write_all(&buffer[..bytes]).await?;
+            }
+        }
+    };
+    let requests = async {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let bytes = from_client.read(&mut buffer).await?;
+            if bytes == 0 {
+                return Ok::<(), std::io::Error>(());
+            }
+            let before = *passed.borrow();
+            *passed.borrow_mut() += bytes as u64;
+            match cut {
+                Cut::Request(at) if before + bytes as u64 > at => {
+                    to_server.write_all(&buffer[..at.saturating_sub(before) as usize]).await?;
+                    return Ok(());
+                }
+                Cut::Answer(at) if before + bytes as u64 > at => {
+                    *deaf.borrow_mut() = true;
+                    to_server.write_all(&buffer[..bytes]).await?;
+                }
+                _ => to_server.write_all(&buffer[..bytes]).await?,
+            }
+        }
+    };
+    tokio::select! { result = answers => result, result = requests => result }
+}
+
+/// A value for a row; upserts see each key twice.
+fn row(number: i64, mode: WriteMode) -> (i64, String) {
+    let key = if mode == WriteMode::Upsert { number % (ROWS / 2) } else { number };
+    (key, format!("row {number}"))
+}
+
+/// Feeds what a source would emit behind `position`.
+fn feed(host: &TestHost, position: i64, mode: WriteMode) {
+    for start in (position..ROWS).step_by(STEP as usize) {
+        let rows: Vec<(i64, String)> = (start..start + STEP).map(|number| row(number, mode)).collect();
+        let rows: Vec<(i64, &str)> = rows.iter().map(|(key, name)| (*key, name.as_str())).collect();
+        host.feed_batch(&people(&rows));
+        host.feed_checkpoint(cursor(start + STEP));
+    }
+    host.feed_end();
+}
+
+/// Id, position and completeness of the receipt, once no session of an earlier run is left.
+fn receipt(database: &Database) -> (u64, i64, bool) {
+    while database.query(&format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'rapidbyte dest%' AND datname = '{}'",
+        database.name
+    )) != "0"
+    {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if database.query("SELECT to_regclass('raw._rapidbyte_receipts') IS NULL") == "t" {
+        return (0, 0, false);
+    }
+    let text = database.query("SELECT checkpoint_id, cursor_value, complete FROM raw._rapidbyte_receipts");
+    let mut parts = text.split('|');
+    let mut next = || parts.next().unwrap_or_default().to_owned();
+    (next().parse().unwrap_or(0), next().parse().unwrap_or(0), next() == "t")
+}
+
+/// One run through the proxy. Answers its result, the checkpoints it knows to be durable, and the bytes it sent.
+fn attempt(database: &Database, mode: WriteMode, cut: Cut) -> (Result<RunSummary, ConnectorError>, Option<u64>, u64) {
+    let (last_id, position, complete) = receipt(database);
+    assert!(!complete, "a complete stream is not run again");
+    let host = TestHost::new();
+    host.set_last_checkpoint_id(last_id);
+    feed(&host, position, mode);
+    let passed = Rc::new(RefCell::new(0));
+    let result = block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = database.config();
+        config["port"] = listener.local_addr().unwrap().port().into();
+        tokio::task::spawn_local(proxy(listener, database.server.port(), cut, passed.clone()));
+        let mut session = host.destination::<DestPostgres>(config).await?;
+        session.run(RunRequest::write(people_stream(mode))).await
+    });
+    let confirmed = host.committed_checkpoints().last().map(|checkpoint| checkpoint.id);
+    let passed = *passed.borrow();
+    (result, confirmed, passed)
+}
+
+fn expected(mode: WriteMode) -> Vec<String> {
+    let mut rows: std::collections::BTreeMap<i64, String> = std::collections::BTreeMap::new();
+    for (key, name) in (0..ROWS).map(|number| row(number, mode)) {
+        rows.insert(key, name);
+    }
+    let mut texts: Vec<String> = rows.into_iter().map(|(key, name)| format!("({key},\"{name}\")")).collect();
+    texts.sort();
+    texts
+}
+
+/// A generator of cut points that a seed replays.
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+fn survives_cuts(mode: WriteMode) {
+    let seed = std::env::var("RAPIDBYTE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
+    let mut random: u64 = seed;
+    let clean = Database::new();
+    let (result, _, bytes) = attempt(&clean, mode, Cut::Never);
+    result.unwrap();
+    assert_eq!(clean.rows("raw.people"), expected(mode));
+    for number in 0..CUTS_PER_MODE {
+        let at = next_random(&mut random) % bytes;
+        let cut = if number % 2 == 0 { Cut::Request(at) } else { Cut::Answer(at) };
+        let label = format!("mode {mode}, seed {seed}, cut {number}: {cut:?} of {bytes}");
+        let database = Database::new();
+        if mode == WriteMode::Replace {
+            database.run("CREATE SCHEMA raw; CREATE TABLE raw.people (id int8 NOT NULL, name text); INSERT INTO raw.people VALUES (-1, 'old')");
+        }
+        let (result, confirmed, _) = attempt(&database, mode, cut);
+        let (id, _, complete) = receipt(&database);
+        if let Err(error) = &result {
+            assert!(error.retryable, "{label}: {error:?}");
+            let confirmed = confirmed.unwrap_or(0);
+            match error.commit {
+                Some(CommitState::AfterCommitUnknown) => {
+                    assert!(id == confirmed || id == confirmed + 1, "{label}: {id} after {confirmed}");
+                }
+                _ => assert_eq!(id, confirmed, "{label}: {error:?}"),
+            }
+        }
+        if mode == WriteMode::Replace && !complete {
+            assert_eq!(database.rows("raw.people"), ["(-1,old)"], "{label}");
+        }
+        if !complete {
+            let (result, ..) = attempt(&database, mode, Cut::Never);
+            result.unwrap_or_else(|error| panic!("{label}: {error:?}"));
+        }
+        assert_eq!(database.rows("raw.people"), expected(mode), "{label}");
+        assert_eq!(database.leftovers(), "", "{label}");
+    }
+}
+
+#[test]
+fn append_survives_cuts() {
+    survives_cuts(WriteMode::Append);
+}
+
+#[test]
+fn upsert_survives_cuts() {
+    survives_cuts(WriteMode::Upsert);
+}
+
+#[test]
+fn replace_survives_cuts() {
+    survives_cuts(WriteMode::Replace);
+}

@@ -1,0 +1,10 @@
+//! `dest-postgres` against a real server, driven through the SDK's in-memory host. One binary, so that the tests share
+//! one server.
+
+mod crash;
+mod harness;
+mod modes;
+mod prepare;
+mod receipts;
+mod replace;
+mod values;
