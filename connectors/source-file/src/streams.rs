@@ -137,7 +137,8 @@ fn mapped(
         for path in paths {
             if part.contains(['*', '?']) {
                 if is_folder(&path)? {
-                    let matches = |child: &PathBuf| file_name(child).is_ok_and(|name| glob(part, name));
+                    let matches =
+                        |child: &PathBuf| file_name(child).is_ok_and(|name| rapidbyte_text::glob(part, name));
                     next.extend(children(&path)?.into_iter().filter(matches));
                 }
             } else {
@@ -262,35 +263,6 @@ pub fn io_error(path: &Path, error: &std::io::Error) -> ConnectorError {
     }
 }
 
-/// Whether a name fits a pattern of `*` (any characters) and `?` (one character).
-pub fn glob(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut at, mut place) = (0, 0);
-    // Where the last star stands and what it has taken: on a mismatch it takes one more.
-    let mut star: Option<(usize, usize)> = None;
-    while place < name.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                star = Some((at, place));
-                at += 1;
-            }
-            Some(wanted) if *wanted == '?' || *wanted == name[place] => {
-                at += 1;
-                place += 1;
-            }
-            _ => match star {
-                Some((star_at, taken)) => {
-                    star = Some((star_at, taken + 1));
-                    at = star_at + 1;
-                    place = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|character| *character == '*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -412,23 +384,5 @@ mod tests {
         let error = list(&config(&folder.path().join("nowhere"), serde_json::json!({}))).unwrap_err();
         assert_eq!(error.code, "file_not_found");
         assert!(error.message.contains("nowhere"));
-    }
-
-    #[test]
-    fn patterns() {
-        for (pattern, name, fits) in [
-            ("*", "", true),
-            ("*", "abc", true),
-            ("a*c", "abbc", true),
-            ("a*c", "abcb", false),
-            ("?", "é", true),
-            ("??", "a", false),
-            ("a*b*c", "aXbYbZc", true),
-            ("", "", true),
-            ("", "a", false),
-            ("**", "x", true),
-        ] {
-            assert_eq!(glob(pattern, name), fits, "{pattern} {name}");
-        }
     }
 }

@@ -19,11 +19,13 @@
 //! Years outside 0000 to 9999 carry a sign: `-0044-03-15`, `+12024-01-01`. The year before 0001 is 0000.
 
 mod column;
+mod glob;
 mod json;
 pub mod parse;
 pub mod temporal;
 
 pub use column::{TextColumn, UnsupportedType};
+pub use glob::glob;
 pub use json::{JsonError, minify, write_string};
 
 /// Name of the extension type of a field, if it has one.
