@@ -92,10 +92,10 @@ impl WasmInstance {
         };
         let store = &mut guest.store;
         let exports = Exports {
-            open: instance.get_typed_func(&mut *store, &exports.open).map_err(mismatch)?,
-            validate: instance.get_typed_func(&mut *store, &exports.validate).map_err(mismatch)?,
-            run: instance.get_typed_func(&mut *store, &exports.run).map_err(mismatch)?,
-            close: instance.get_typed_func(&mut *store, &exports.close).map_err(mismatch)?,
+            open: instance.get_typed_func(&mut *store, exports.open).map_err(mismatch)?,
+            validate: instance.get_typed_func(&mut *store, exports.validate).map_err(mismatch)?,
+            run: instance.get_typed_func(&mut *store, exports.run).map_err(mismatch)?,
+            close: instance.get_typed_func(&mut *store, exports.close).map_err(mismatch)?,
         };
         Ok(WasmInstance { guest, exports, session: None, poisoned: false })
     }
@@ -139,7 +139,7 @@ impl Instance for WasmInstance {
             return Err(ConnectorError::internal("already_open", "the connector is open already"));
         }
         self.begin()?;
-        let (open, config) = (self.exports.open.clone(), config_json.to_owned());
+        let (open, config) = (self.exports.open, config_json.to_owned());
         let (answer,) = watched!(self.guest, "open", |store| open.call_async(store, (config,)))?;
         let opened = self.came_back(answer)?;
         let info = convert::open_info(&self.guest.reporter.washer, opened.info);
@@ -159,7 +159,7 @@ impl Instance for WasmInstance {
     async fn validate(&mut self) -> Result<ValidationReport, ConnectorError> {
         let session = self.session()?;
         self.begin()?;
-        let validate = self.exports.validate.clone();
+        let validate = self.exports.validate;
         let (answer,) = watched!(self.guest, "validate", |store| validate.call_async(store, (session,)))?;
         let report = self.came_back(answer)?;
         Ok(convert::validation_report(&self.guest.reporter.washer, report))
@@ -176,7 +176,7 @@ impl Instance for WasmInstance {
                 return Err(error);
             }
         };
-        let (run, request) = (self.exports.run.clone(), ws::RunRequest::from(request));
+        let (run, request) = (self.exports.run, ws::RunRequest::from(request));
         let called = watched!(self.guest, "run", |store| run.call_async(store, (session, request)));
         self.guest.store.data_mut().run = Run::default();
         let (answer,) = called?;
@@ -194,7 +194,7 @@ impl Instance for WasmInstance {
     async fn close(&mut self) -> Result<(), ConnectorError> {
         let Some(session) = self.session.take() else { return Ok(()) };
         self.begin()?;
-        let close = self.exports.close.clone();
+        let close = self.exports.close;
         let (answer,) = watched!(self.guest, "close", |store| close.call_async(store, (session,)))?;
         self.came_back(answer)
     }

@@ -129,7 +129,7 @@ impl Cursor<'_> {
         if len > SCHEMA_BYTES_MAX {
             return Err(malformed(format!("message metadata of {len} bytes exceeds {SCHEMA_BYTES_MAX}")));
         }
-        if len % 8 != 0 {
+        if !len.is_multiple_of(8) {
             return Err(malformed("message metadata is not padded to 8 bytes"));
         }
         let end = start + len;
@@ -145,7 +145,7 @@ impl Cursor<'_> {
         if body_bytes > rest {
             return Err(malformed(format!("the body should have {body_bytes} bytes, {rest} are left")));
         }
-        if body_bytes % 8 != 0 {
+        if !body_bytes.is_multiple_of(8) {
             return Err(malformed("the body is not padded to 8 bytes"));
         }
         self.at += body_bytes as usize;
