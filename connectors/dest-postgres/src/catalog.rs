@@ -33,6 +33,7 @@ pub struct TableColumn {
     /// Has a default, or is an identity or generated column.
     pub filled: bool,
     pub generated: bool,
+    pub identity: bool,
     /// `COLLATE` clause where the collation is not the type's own.
     pub collation: Option<String>,
 }
@@ -168,6 +169,7 @@ pub async fn table(session: &Session, name: &QualifiedName) -> Result<Option<Tab
             generated: get(&row, 4)?,
             labels: get(&row, 5)?,
             collation: get(&row, 6)?,
+            identity: get(&row, 7)?,
         });
     }
     for row in query(session, doing, KEYS, &[(&oid, Type::OID)]).await? {
@@ -181,7 +183,8 @@ const COLUMNS: &str = "\
         a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', a.attgenerated <> '', \
         CASE WHEN t.typtype = 'e' THEN ARRAY(SELECT e.enumlabel::text FROM pg_enum e \
             WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) END, \
-        CASE WHEN a.attcollation <> t.typcollation THEN format('COLLATE %I.%I', cn.nspname, co.collname) END \
+        CASE WHEN a.attcollation <> t.typcollation THEN format('COLLATE %I.%I', cn.nspname, co.collname) END, \
+        a.attidentity <> '' \
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
         LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";

@@ -120,7 +120,7 @@ impl DestPostgres {
             replace = Some(Replace { create_sql, lock_wait });
         }
         let load = load(task, plan, &target.columns);
-        let mut writer = Writer::open(session, task, &target.columns, &load, replace).await?;
+        let mut writer = Writer::open(ctx, session, task, &target.columns, &load, replace).await?;
         loop {
             match ctx.next().await? {
                 Event::Batch(batch) => writer.write(&batch).await?,

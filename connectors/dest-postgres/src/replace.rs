@@ -27,14 +27,19 @@ const SWAP_LOCK_ATTEMPT: Duration = Duration::from_secs(1);
 const SWAP_LOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// SQL that creates the staging table. One's own table is taken as the model, with its defaults and checks, but without
-/// its indexes: those are built when all rows are in.
+/// its indexes: those are built when all rows are in. A table with an identity column is never exchanged, and would be
+/// copied without what fills that column.
 pub fn create_sql(task: &Task, table: Option<&Table>, columns: &[Column]) -> String {
     let staging = task.staging();
     let create = match table {
-        Some(table) if table.owned && table.kind == "r" => format!(
-            "CREATE TABLE {staging} (LIKE {} INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY EXCLUDING STATISTICS)",
-            task.table
-        ),
+        Some(table)
+            if table.owned && table.kind == "r" && !table.columns.iter().any(|column| column.identity) =>
+        {
+            format!(
+                "CREATE TABLE {staging} (LIKE {} INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)",
+                task.table
+            )
+        }
         _ => create_table(&staging, columns, &[]),
     };
     let comment = format!(
@@ -362,7 +367,11 @@ const OBSTACLE: &str = "\
         THEN 'something depends on its keys' \
     WHEN EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid \
             AND (d.deptype IN ('n', 'e', 'x') OR d.deptype = 'a' AND d.classid = 'pg_class'::regclass \
-                AND EXISTS (SELECT FROM pg_class s WHERE s.oid = d.objid AND s.relkind = 'S'))) \
+                AND EXISTS (SELECT FROM pg_class s WHERE s.oid = d.objid AND s.relkind = 'S')) \
+            AND NOT (d.classid = 'pg_constraint'::regclass \
+                AND EXISTS (SELECT FROM pg_constraint k WHERE k.oid = d.objid AND k.conrelid = c.oid)) \
+            AND NOT (d.classid = 'pg_attrdef'::regclass \
+                AND EXISTS (SELECT FROM pg_attrdef k WHERE k.oid = d.objid AND k.adrelid = c.oid))) \
         OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid \
             AND d.deptype IN ('e', 'x')) \
         OR EXISTS (SELECT FROM pg_depend d JOIN pg_type t ON t.oid = d.refobjid \

@@ -29,6 +29,7 @@ pub struct Replace {
 
 /// Writes one stream.
 pub struct Writer<'a> {
+    ctx: &'a Context,
     session: &'a Session,
     task: &'a Task,
     columns: &'a [Column],
@@ -44,6 +45,7 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Creates the temporary table, if rows go through one.
     pub async fn open(
+        ctx: &'a Context,
         session: &'a Session,
         task: &'a Task,
         columns: &'a [Column],
@@ -55,6 +57,7 @@ impl<'a> Writer<'a> {
         }
         let encoder = Encoder::new(columns.iter().map(Column::spec).collect(), load.ordinal.is_some());
         Ok(Writer {
+            ctx,
             session,
             task,
             columns,
@@ -111,7 +114,13 @@ impl<'a> Writer<'a> {
         if checkpoint.complete
             && let Some(replace) = &self.replace
         {
-            replace::swap(self.session, self.task, self.columns, replace.lock_wait).await?;
+            let obstacle = replace::swap(self.session, self.task, self.columns, replace.lock_wait).await?;
+            if let Some(obstacle) = obstacle {
+                self.ctx.log().info(
+                    "rows were replaced in place, because the table could not be exchanged",
+                    &[("table", self.task.table.name.as_str().into()), ("because", obstacle.as_str().into())],
+                );
+            }
         }
         receipt::write(self.session, self.task, checkpoint).await?;
         self.session.client().batch_execute("COMMIT").await.map_err(|error| self.commit_error(&error))?;

@@ -29,7 +29,12 @@ enum Cut {
 }
 
 /// Passes one connection on to the server. Answers how many bytes the client had sent.
-async fn proxy(listener: TcpListener, server_port: u16, cut: Cut, passed: Rc<RefCell<u64>>) -> std::io::Result<()> {
+async fn proxy(
+    listener: TcpListener,
+    server_port: u16,
+    cut: Cut,
+    passed: Rc<RefCell<u64>>,
+) -> std::io::Result<()> {
     let (client, _) = listener.accept().await?;
     let server = TcpStream::connect(("127.0.0.1", server_port)).await?;
     let (mut from_client, mut to_client) = client.into_split();
@@ -109,7 +114,11 @@ fn receipt(database: &Database) -> (u64, i64, bool) {
 }
 
 /// One run through the proxy. Answers its result, the checkpoints it knows to be durable, and the bytes it sent.
-fn attempt(database: &Database, mode: WriteMode, cut: Cut) -> (Result<RunSummary, ConnectorError>, Option<u64>, u64) {
+fn attempt(
+    database: &Database,
+    mode: WriteMode,
+    cut: Cut,
+) -> (Result<RunSummary, ConnectorError>, Option<u64>, u64) {
     let (last_id, position, complete) = receipt(database);
     assert!(!complete, "a complete stream is not run again");
     let host = TestHost::new();
@@ -146,7 +155,8 @@ fn next_random(state: &mut u64) -> u64 {
 }
 
 fn survives_cuts(mode: WriteMode) {
-    let seed = std::env::var("RAPIDBYTE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
+    let seed =
+        std::env::var("RAPIDBYTE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
     let mut random: u64 = seed;
     let clean = Database::new();
     let (result, _, bytes) = attempt(&clean, mode, Cut::Never);

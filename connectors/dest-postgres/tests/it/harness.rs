@@ -105,7 +105,8 @@ pub fn people_stream(mode: WriteMode) -> StreamContext {
 }
 
 pub fn stream(name: &str, schema: SchemaRef, mode: WriteMode) -> StreamContext {
-    let key = if matches!(mode, WriteMode::Upsert | WriteMode::Merge) { vec!["id".to_owned()] } else { vec![] };
+    let key =
+        if matches!(mode, WriteMode::Upsert | WriteMode::Merge) { vec!["id".to_owned()] } else { vec![] };
     let mut stream = StreamContext::new(name, schema);
     stream.write = Some(WritePlan { mode, primary_key: key, update_columns: vec![] });
     stream

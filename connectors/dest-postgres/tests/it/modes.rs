@@ -96,8 +96,9 @@ fn a_compound_key_is_a_key_in_any_order() {
 
 /// `id`, `name` and `note`.
 fn noted(rows: &[(i64, &str, &str)]) -> RecordBatch {
-    let fields = [("id", DataType::Int64, false), ("name", DataType::Utf8, true), ("note", DataType::Utf8, true)]
-        .map(|(name, data_type, nullable)| Field::new(name, data_type, nullable));
+    let fields =
+        [("id", DataType::Int64, false), ("name", DataType::Utf8, true), ("note", DataType::Utf8, true)]
+            .map(|(name, data_type, nullable)| Field::new(name, data_type, nullable));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1))),
@@ -111,7 +112,8 @@ fn merge_changes_only_the_chosen_columns_wherever_checkpoints_fall() {
     let rows = [(1, "a", "x"), (2, "b", "y"), (1, "c", "z"), (1, "d", "w"), (3, "e", "v")];
     for checkpoint_behind in 0..=rows.len() {
         let database = Database::new();
-        database.run("CREATE SCHEMA raw; CREATE TABLE raw.people (id int8 PRIMARY KEY, name text, note text)");
+        database
+            .run("CREATE SCHEMA raw; CREATE TABLE raw.people (id int8 PRIMARY KEY, name text, note text)");
         database.run("INSERT INTO raw.people VALUES (2, 'old', 'kept')");
         let mut stream = stream("people", noted(&[]).schema(), WriteMode::Merge);
         stream.write.as_mut().unwrap().update_columns = vec!["name".into()];
@@ -186,10 +188,11 @@ fn a_source_that_dies_leaves_only_what_was_committed() {
 #[test]
 fn a_stream_of_another_schema_has_its_schema_in_the_tables_name() {
     let database = Database::new();
-    let (result, _) = database.write(&stream("Sales.Order Items", people(&[]).schema(), WriteMode::Append), |host| {
-        host.feed_batch(&people(&[(1, "a")]));
-        host.feed_end();
-    });
+    let (result, _) =
+        database.write(&stream("Sales.Order Items", people(&[]).schema(), WriteMode::Append), |host| {
+            host.feed_batch(&people(&[(1, "a")]));
+            host.feed_end();
+        });
     result.unwrap();
     assert_eq!(database.rows("raw.\"Sales__Order Items\""), ["(1,a)"]);
 }

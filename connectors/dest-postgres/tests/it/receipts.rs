@@ -163,7 +163,9 @@ fn a_receipt_that_cannot_be_read_stops_the_run() {
         host.feed_end();
     });
     result.unwrap();
-    database.run("UPDATE raw._rapidbyte_receipts SET cursor_field = 'id', cursor_type = 'int64', cursor_value = 'x'");
+    database.run(
+        "UPDATE raw._rapidbyte_receipts SET cursor_field = 'id', cursor_type = 'int64', cursor_value = 'x'",
+    );
     let (result, host) = database.write_behind(1, &people_stream(WriteMode::Append), |host| {
         host.feed_end();
     });
@@ -188,8 +190,13 @@ fn the_servers_durability_settings_are_left_alone() {
         host.feed_end();
     });
     result.unwrap();
-    assert_eq!(database.query("SELECT DISTINCT relpersistence FROM pg_class c JOIN pg_namespace n \
-        ON n.oid = c.relnamespace WHERE n.nspname = 'raw'"), "p");
+    assert_eq!(
+        database.query(
+            "SELECT DISTINCT relpersistence FROM pg_class c JOIN pg_namespace n \
+        ON n.oid = c.relnamespace WHERE n.nspname = 'raw'"
+        ),
+        "p"
+    );
 }
 
 #[test]
@@ -199,7 +206,8 @@ fn a_password_never_shows_in_an_error() {
     let mut config = database.config();
     config["user"] = "scram_user".into();
     config["password"] = "wrong-secret".into();
-    let error = write_with(&TestHost::new(), config, RunRequest::write(people_stream(WriteMode::Append))).unwrap_err();
+    let error = write_with(&TestHost::new(), config, RunRequest::write(people_stream(WriteMode::Append)))
+        .unwrap_err();
     assert_eq!(error.category, ErrorCategory::Auth);
     assert!(!format!("{error:?}").contains("wrong-secret"));
     database.run("DROP ROLE scram_user");

@@ -194,7 +194,7 @@ fn a_renamed_table_keeps_keys_indexes_checks_defaults_grants_and_comments() {
     );
     let shape = || {
         database.query(
-            "SELECT string_agg(pg_get_indexdef(indexrelid), E'\\n' ORDER BY 1) FROM pg_index WHERE indrelid = 'raw.people'::regclass; \
+            "SELECT string_agg(pg_get_indexdef(indexrelid), E'\\n' ORDER BY pg_get_indexdef(indexrelid)) FROM pg_index WHERE indrelid = 'raw.people'::regclass; \
              SELECT string_agg(conname || ' ' || pg_get_constraintdef(oid), E'\\n' ORDER BY conname) FROM pg_constraint \
                 WHERE conrelid = 'raw.people'::regclass; \
              SELECT string_agg(attname || format_type(atttypid, atttypmod) || attnotnull \
@@ -231,12 +231,18 @@ fn a_table_that_others_depend_on_is_filled_in_place() {
              CREATE TRIGGER t BEFORE INSERT ON raw.people FOR EACH ROW EXECUTE FUNCTION raw.t()",
         ),
         ("a policy", "CREATE POLICY p ON raw.people USING (true)"),
-        ("a publication", "CREATE PUBLICATION p FOR TABLE raw.people"),
+        (
+            "a publication",
+            "ALTER TABLE raw.people ADD PRIMARY KEY (id); CREATE PUBLICATION p FOR TABLE raw.people",
+        ),
         ("a sequence", "ALTER TABLE raw.people ADD COLUMN s serial"),
         ("an identity", "ALTER TABLE raw.people ADD COLUMN s int GENERATED ALWAYS AS IDENTITY"),
         ("a column grant", "GRANT SELECT (id) ON raw.people TO PUBLIC"),
         ("a storage setting", "ALTER TABLE raw.people SET (fillfactor = 50)"),
-        ("a function over its type", "CREATE FUNCTION raw.g(raw.people) RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+        (
+            "a function over its type",
+            "CREATE FUNCTION raw.g(raw.people) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        ),
         ("a child", "CREATE TABLE raw.c () INHERITS (raw.people)"),
         ("statistics", "CREATE STATISTICS raw.s ON id, name FROM raw.people"),
         ("an exclusion", "ALTER TABLE raw.people ADD EXCLUDE (id WITH =)"),

@@ -52,7 +52,11 @@ fn every_arrow_type_arrives_as_what_it_means() {
         ),
         (Arc::new(zoned), "timestamp with time zone", "2023-11-14 22:13:20.123+00"),
         (Arc::new(DurationMillisecondArray::from(vec![-1_500])), "interval", "-00:00:01.5"),
-        (Arc::new(IntervalMonthDayNanoArray::from(vec![interval])), "interval", "1 year 2 mons -3 days +00:00:01.5"),
+        (
+            Arc::new(IntervalMonthDayNanoArray::from(vec![interval])),
+            "interval",
+            "1 year 2 mons -3 days +00:00:01.5",
+        ),
         (Arc::new(IntervalYearMonthArray::from(vec![25])), "interval", "2 years 1 mon"),
         (
             Arc::new(IntervalDayTimeArray::from(vec![IntervalDayTime { days: 1, milliseconds: 5 }])),
@@ -97,7 +101,11 @@ fn extension_types_become_the_types_they_name() {
     let columns = [
         marked("u", Arc::new(uuid.finish()), "arrow.uuid"),
         marked("j", Arc::new(StringArray::from(vec!["{\"a\": [1, null]}"])), "arrow.json"),
-        marked("n", Arc::new(StringArray::from(vec!["-0.00000000000000000000000000000000000000001"])), "rapidbyte.numeric"),
+        marked(
+            "n",
+            Arc::new(StringArray::from(vec!["-0.00000000000000000000000000000000000000001"])),
+            "rapidbyte.numeric",
+        ),
     ];
     let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
     let schema = Arc::new(Schema::new(fields));
@@ -120,7 +128,7 @@ fn values_postgresql_cannot_hold_are_refused_by_column_and_row_and_nothing_is_ke
         (column("c", StringArray::from(vec!["a", "b\0c"])), "nul_byte_in_text"),
         (column("c", TimestampNanosecondArray::from(vec![0, 1])), "temporal_precision"),
         (column("c", Time64NanosecondArray::from(vec![0, 999])), "temporal_precision"),
-        (column("c", TimestampMicrosecondArray::from(vec![0, i64::MAX])), "temporal_out_of_range"),
+        (column("c", TimestampMicrosecondArray::from(vec![0, i64::MIN])), "temporal_out_of_range"),
         (column("c", Date32Array::from(vec![0, i32::MAX])), "temporal_out_of_range"),
         (column("c", Date64Array::from(vec![0, 1])), "temporal_precision"),
         (column("c", Time32SecondArray::from(vec![0, 86_401])), "temporal_out_of_range"),
