@@ -249,7 +249,9 @@ fn find_bin_dir() -> PathBuf {
     let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     folders.sort();
     folders.extend(["/usr/local/pgsql/bin", "/opt/homebrew/bin", "/usr/local/bin"].map(PathBuf::from));
-    folders.into_iter().rev().find(|folder| folder.join("initdb").is_file()).unwrap_or_else(|| {
+    let whole =
+        |folder: &PathBuf| ["initdb", "postgres", "psql"].iter().all(|tool| folder.join(tool).is_file());
+    folders.into_iter().rev().find(whole).unwrap_or_else(|| {
         panic!("PostgreSQL's server binaries were not found: install them or set `{BIN_DIR_VARIABLE}`")
     })
 }
