@@ -130,19 +130,20 @@ impl Printer {
 
     /// Says what went wrong to people. Not silenced by anything.
     pub fn error(&self, report: &Report) {
-        let mut text = match &report.document {
+        let text = match &report.document {
+            // It says what to do next at each place.
             Some(document) => document.render_with(&paint),
             None => {
                 let mut text = format!("{ERROR}error{ERROR:#}{STRONG}:{STRONG:#} {}\n", report.message);
                 for cause in &report.causes {
                     text.push_str(&format!("  caused by: {cause}\n"));
                 }
+                if let Some(hint) = &report.hint {
+                    text.push_str(&format!("{HINT}hint{HINT:#}{STRONG}:{STRONG:#} {hint}\n"));
+                }
                 text
             }
         };
-        if let Some(hint) = &report.hint {
-            text.push_str(&format!("{HINT}hint{HINT:#}{STRONG}:{STRONG:#} {hint}\n"));
-        }
         self.write_error(&text);
     }
 

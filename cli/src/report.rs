@@ -10,6 +10,7 @@ use rapidbyte_host::pipeline::DocumentErrors;
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::quantity::plural;
 
 /// An error that the command line finds itself.
 #[derive(Debug)]
@@ -77,6 +78,9 @@ impl Report {
             hint = hint.or(known.hint);
             document = document.or(known.document);
         }
+        if let Some(document) = document {
+            return Report::of_document(document);
+        }
         let mut causes: Vec<String> = Vec::new();
         for cause in error.chain().skip(1).map(ToString::to_string) {
             // A variant that hands its source's message on would otherwise say it twice.
@@ -92,7 +96,25 @@ impl Report {
             message,
             causes,
             hint,
-            document,
+            document: None,
+        }
+    }
+
+    /// A document's errors: the first as code and message, all of them as diagnostics.
+    fn of_document(document: DocumentErrors) -> Self {
+        let first = document.errors.first();
+        let more = document.errors.len().saturating_sub(1) + document.more;
+        let mut message = first.map_or_else(|| document.to_string(), |error| error.message.clone());
+        if more > 0 {
+            message.push_str(&format!(" (and {} more)", plural(more as u64, "error")));
+        }
+        Report {
+            exit: Exit::Document,
+            code: first.map_or("document", |error| error.code).to_owned(),
+            message,
+            causes: Vec::new(),
+            hint: first.and_then(|error| error.help.clone()),
+            document: Some(document),
         }
     }
 

@@ -26,7 +26,11 @@ fn every_command_has_help_and_every_verb_examples() {
         let outcome = project.rapidbyte(command.iter().copied().chain(["--help"])).run().expect(0);
         assert_eq!(outcome.stderr, "", "{command:?}");
         let is_group = matches!(command, ["schema"] | ["connector"] | ["state"]);
-        assert!(is_group || outcome.stdout.contains("Examples:\n  rapidbyte "), "{command:?}:\n{}", outcome.stdout);
+        assert!(
+            is_group || outcome.stdout.contains("Examples:\n  rapidbyte "),
+            "{command:?}:\n{}",
+            outcome.stdout
+        );
     }
 }
 

@@ -76,7 +76,7 @@ pub enum HostError {
     Disagree { manifest: PathBuf, what: String },
     /// A connector, state or the engine failed outside of any stream.
     #[error("{0}")]
-    Fault(Fault),
+    Fault(Box<Fault>),
     #[error("stopped before anything was moved")]
     Cancelled,
     #[error(transparent)]

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use rapidbyte_host::Host;
 use rapidbyte_host::core::ports::{Observer, RunStatus};
 use rapidbyte_host::engine::{Cancellation, Fault, RunReport, StreamReport};
 use rapidbyte_host::operations::run::RunOptions;
-use rapidbyte_host::{Host, HostError};
 use serde::Serialize;
 
 use crate::args::RunArgs;
@@ -37,6 +37,9 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
             if cancellation.is_requested() {
                 break;
             }
+            if files.len() > 1 {
+                printer.status(Tone::Busy, "Running", file.display());
+            }
             let outcome = execute(host, file, args, settings, printer, &cancellation).await;
             outcomes.push(outcome.judged(&interrupted));
         }
@@ -46,7 +49,16 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
     let exit = outcomes.iter().fold(Exit::Success, |exit, outcome| exit.combine(outcome.exit));
     if args.pipeline.is_dir() {
         let pipelines: Vec<OutcomeJson<'_>> = outcomes.iter().map(Outcome::json).collect();
-        printer.json(&FolderJson { status: exit.word(), memory_peak_bytes: memory::peak_bytes(), pipelines });
+        let status = match exit {
+            Exit::Success => RunStatus::Succeeded,
+            Exit::Interrupted | Exit::Terminated => RunStatus::Stopped,
+            _ => RunStatus::Failed,
+        };
+        printer.json(&FolderJson {
+            status: status.as_str(),
+            memory_peak_bytes: memory::peak_bytes(),
+            pipelines,
+        });
     } else if let Some(outcome) = outcomes.first() {
         printer.json(&outcome.json());
     }
@@ -136,13 +148,11 @@ fn summarise(report: &RunReport, printer: &Printer) -> Exit {
 }
 
 impl Outcome {
-    /// A run that ended early because it was asked to ends with the signal's code.
+    /// What did not end well because it was asked to end has the signal's exit: a compiler that the same Ctrl-C ended is
+    /// not a connector that does not compile.
     fn judged(mut self, interrupted: &Interrupted) -> Self {
-        let stopped = match &self.result {
-            Ok(report) => report.status() == RunStatus::Stopped,
-            Err(report) => report.code == HostError::Cancelled.code(),
-        };
-        if let (true, Some(exit)) = (stopped, interrupted.exit()) {
+        let ended_well = self.result.as_ref().is_ok_and(|report| report.status() == RunStatus::Succeeded);
+        if let (false, Some(exit)) = (ended_well, interrupted.exit()) {
             self.exit = exit;
         }
         self
@@ -170,7 +180,7 @@ impl Outcome {
 /// The result for a folder.
 #[derive(Serialize)]
 struct FolderJson<'a> {
-    /// The class of the exit code.
+    /// `succeeded`, `failed` or `stopped`.
     status: &'static str,
     memory_peak_bytes: Option<u64>,
     pipelines: Vec<OutcomeJson<'a>>,

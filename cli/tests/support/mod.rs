@@ -34,8 +34,14 @@ pub fn components() -> PathBuf {
         let folders = crates.filter(|path| path.join("rapidbyte-plugin.yaml").is_file()).map(|path| {
             let mut command = Command::new(RAPIDBYTE);
             isolate(&mut command, &home());
-            let output = command.args(["connector", "build", "--quiet"]).arg(&path).output().expect("it starts");
-            assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+            let output =
+                command.args(["connector", "build", "--quiet"]).arg(&path).output().expect("it starts");
+            assert!(
+                output.status.success(),
+                "{}: {}",
+                path.display(),
+                String::from_utf8_lossy(&output.stderr)
+            );
             let component = PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim());
             component.parent().expect("a component lies in a folder").to_owned()
         });
@@ -62,7 +68,8 @@ pub struct Project {
 
 impl Project {
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("rapidbyte-test-").tempdir().expect("a temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("rapidbyte-test-").tempdir().expect("a temporary folder");
         let project = Project { folder };
         std::fs::create_dir_all(project.root()).expect("the project's folder");
         std::fs::create_dir_all(project.home()).expect("the home folder");
@@ -109,7 +116,9 @@ impl Project {
     fn filters(&self) -> Vec<(String, &'static str)> {
         let literal = |path: &Path| {
             let text = path.display().to_string();
-            text.chars().flat_map(|c| (!c.is_alphanumeric() && c != '/').then_some('\\').into_iter().chain([c])).collect()
+            text.chars()
+                .flat_map(|c| (!c.is_alphanumeric() && c != '/').then_some('\\').into_iter().chain([c]))
+                .collect()
         };
         let mut filters: Vec<(String, &'static str)> = Vec::new();
         for folder in [self.folder.path().to_owned(), self.folder.path().canonicalize().expect("it exists")] {
@@ -135,7 +144,11 @@ impl Project {
 fn isolate(command: &mut Command, home: &Path) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("RAPIDBYTE_") || text.starts_with("PG") || text == "NO_COLOR" || text == "CLICOLOR_FORCE" {
+        if text.starts_with("RAPIDBYTE_")
+            || text.starts_with("PG")
+            || text == "NO_COLOR"
+            || text == "CLICOLOR_FORCE"
+        {
             command.env_remove(&name);
         }
     }
@@ -190,7 +203,8 @@ impl Invocation {
 
     /// Starts it with its output kept for [`Running::wait`].
     pub fn start(mut self) -> Running {
-        let child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let child =
+            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         Running { child, filters: self.filters }
     }
 }

@@ -34,7 +34,8 @@ pub fn resolve(
     pipeline: &Pipeline,
     progress: &mut dyn BuildProgress,
 ) -> Result<(Manifest, PathBuf), HostError> {
-    let path = folder.join(connector.location.path());
+    // Collecting drops the `.` in the middle: messages name the path as one would type it.
+    let path: PathBuf = folder.join(connector.location.path()).components().collect();
     let missing = || {
         HostError::Document(
             pipeline.error(

@@ -26,6 +26,17 @@ impl Document {
     }
 }
 
+impl Document {
+    /// Refuses a stream that the document does not move, before anything is built or opened for it.
+    pub(crate) fn require_stream(&self, stream: &str) -> Result<(), HostError> {
+        if self.pipeline.stream(stream).is_some() {
+            return Ok(());
+        }
+        let known: Vec<&str> = self.pipeline.listed_streams().iter().map(|stream| stream.name.as_str()).collect();
+        Err(HostError::UnknownStream { stream: stream.to_owned(), known: known.join("`, `") })
+    }
+}
+
 impl Host {
     /// Reads and checks a document. Nothing is built, loaded or connected to.
     pub fn open_document(&self, path: &Path) -> Result<Document, HostError> {

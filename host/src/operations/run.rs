@@ -54,6 +54,9 @@ impl Host {
         progress: &mut dyn BuildProgress,
     ) -> Result<RunReport, HostError> {
         let pipeline = &document.pipeline;
+        for stream in &options.streams {
+            document.require_stream(stream)?;
+        }
         let spec = PipelineSpec::from_document(pipeline);
         let loaded = self.load_all(document, progress).await?;
         let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
@@ -110,7 +113,7 @@ impl Host {
 pub(crate) fn plan_error(pipeline: &Pipeline, error: PlanError) -> HostError {
     match error {
         PlanError::Refused(problems) => HostError::Document(document::point(pipeline, &problems)),
-        PlanError::Connector(fault) => HostError::Fault(fault),
+        PlanError::Connector(fault) => HostError::Fault(Box::new(fault)),
         PlanError::Cancelled => HostError::Cancelled,
     }
 }

@@ -26,6 +26,8 @@ impl Host {
         let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
         let ports = Ports { state, observer, cancellation };
         let spec = PipelineSpec::from_document(pipeline);
-        engine::discover(&spec.name, &source.plugged, &spec.resources, &ports).await.map_err(HostError::Fault)
+        engine::discover(&spec.name, &source.plugged, &spec.resources, &ports)
+            .await
+            .map_err(|fault| HostError::Fault(Box::new(fault)))
     }
 }

@@ -47,12 +47,8 @@ impl Host {
         document: &Document,
         stream: Option<&str>,
     ) -> Result<Vec<TaskKey>, HostError> {
-        if let Some(stream) = stream
-            && document.pipeline.stream(stream).is_none()
-        {
-            let known: Vec<&str> =
-                document.pipeline.listed_streams().iter().map(|stream| stream.name.as_str()).collect();
-            return Err(HostError::UnknownStream { stream: stream.to_owned(), known: known.join("`, `") });
+        if let Some(stream) = stream {
+            document.require_stream(stream)?;
         }
         let state = self.open_state(document)?;
         Ok(state.reset(&document.pipeline.name.value, stream).await?)
