@@ -272,6 +272,10 @@ fn relation(
             key_places.push((place, index));
         }
     }
+    if has_children && get::<&str>(session, row, 3)? == "r" {
+        // A key of a parent says nothing of what its children hold.
+        key_places.clear();
+    }
     key_places.sort_unstable();
     // -1: never analysed.
     let rows: f64 = get(session, row, 5)?;

@@ -56,6 +56,7 @@ impl Source for SourcePostgres {
     async fn run(&mut self, ctx: &Context, request: RunRequest) -> Result<RunSummary, ConnectorError> {
         request.expect_phase(&[RunPhase::Discover, RunPhase::Read])?;
         let session = Session::open(&self.config.connect_options()).await?;
+        validation::refuse_old_server(&session)?;
         let summary = if request.phase == RunPhase::Discover {
             RunSummary::catalog(catalog::discover(&session, &self.config, ctx).await?)
         } else {

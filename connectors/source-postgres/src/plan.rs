@@ -31,17 +31,23 @@ pub(crate) enum Order {
     /// By a key that names each record.
     Key(Vec<usize>),
     /// By a cursor, and among equal cursors by the ties.
-    Cursor { cursor: usize, ties: Vec<usize>, boundary: Boundary },
+    Cursor {
+        cursor: usize,
+        ties: Vec<usize>,
+        /// None: cursor and ties name each record. Else, for the cursor and each tie, how to see that it changes:
+        /// only there can a checkpoint stand, because equal records may follow anywhere else.
+        boundaries: Option<Vec<Boundary>>,
+    },
 }
 
-/// Without ties a checkpoint can only stand where the cursor changes. How to see that it does.
+/// How to see in a column's bytes that its value changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Boundary {
     /// Equal values are equal byte by byte.
     Bytes,
     /// The same, but for the display scale of `numeric`.
     Numeric,
-    /// Different bytes may compare as equal: only the end is a checkpoint.
+    /// Different bytes may compare as equal.
     Unknown,
 }
 
@@ -258,7 +264,16 @@ fn by_cursor(
         .map(|value| cursor_position(plan, relation, stream, cursor, &ties, value))
         .transpose()?
         .map(Position::Cursor);
-    plan.order = Order::Cursor { cursor, ties, boundary: boundary(column) };
+    let names_each = !relation.primary_key.is_empty()
+        && relation.primary_key.iter().all(|index| {
+            let is = |place: &usize| plan.columns[*place] == *index;
+            is(&cursor) || ties.iter().any(is)
+        });
+    let boundaries = (!names_each).then(|| {
+        let places = std::iter::once(&cursor).chain(&ties);
+        places.map(|place| boundary(plan.column(relation, *place))).collect()
+    });
+    plan.order = Order::Cursor { cursor, ties, boundaries };
     Ok(())
 }
 
@@ -298,13 +313,28 @@ fn cursor_position(
 }
 
 fn boundary(column: &Column) -> Boundary {
+    if column.column_type.form == Form::Text {
+        return Boundary::Unknown;
+    }
     match column.column_type.codec {
-        Codec::Utf8 if !column.deterministic || column.type_oid == oid::BPCHAR => Boundary::Unknown,
+        Codec::Bool
+        | Codec::Int16
+        | Codec::Int32
+        | Codec::Int64
+        | Codec::UInt32
+        | Codec::Date
+        | Codec::Time
+        | Codec::Timestamp
+        | Codec::TimestampTz
+        | Codec::Uuid
+        | Codec::Binary
+        | Codec::Money => Boundary::Bytes,
+        Codec::Utf8 if column.deterministic && column.type_oid != oid::BPCHAR => Boundary::Bytes,
         Codec::NumericText | Codec::NumericDecimal { .. } => Boundary::Numeric,
-        // 0 and -0 are equal, and there are many NaNs.
-        Codec::Float32 | Codec::Float64 => Boundary::Unknown,
-        _ if column.column_type.form == Form::Text => Boundary::Unknown,
-        _ => Boundary::Bytes,
+        // 0 and -0, a day and 24 hours, padding, JSON's numbers.
+        Codec::Float32 | Codec::Float64 | Codec::Interval | Codec::Utf8 | Codec::Json | Codec::Jsonb => {
+            Boundary::Unknown
+        }
     }
 }
 
@@ -410,7 +440,7 @@ mod tests {
         let stream = StreamContext { columns: vec!["note".to_owned()], ..incremental("at", &[]) };
         let plan = plan(&orders(), &stream, FullRefreshOrder::Auto, 0).unwrap();
         assert_eq!((plan.columns.as_slice(), plan.emitted), (&[2, 1, 0][..], 1));
-        assert_eq!(plan.order, Order::Cursor { cursor: 1, ties: vec![2], boundary: Boundary::Bytes });
+        assert_eq!(plan.order, Order::Cursor { cursor: 1, ties: vec![2], boundaries: None });
         assert_eq!(plan.parts(&orders()), [Part::Nulls, Part::Cursors]);
         assert_eq!(plan.schema.fields().len(), 1);
     }
@@ -418,8 +448,15 @@ mod tests {
     #[test]
     fn a_cursor_that_is_the_key_needs_no_tie() {
         let plan = plan(&orders(), &incremental("id", &["id"]), FullRefreshOrder::Auto, 0).unwrap();
-        assert_eq!(plan.order, Order::Cursor { cursor: 0, ties: vec![], boundary: Boundary::Bytes });
+        assert_eq!(plan.order, Order::Cursor { cursor: 0, ties: vec![], boundaries: None });
         assert_eq!(plan.parts(&orders()), [Part::Cursors]);
+    }
+
+    #[test]
+    fn an_order_that_may_not_name_each_record_has_boundaries() {
+        let plan = plan(&orders(), &incremental("at", &["note"]), FullRefreshOrder::Auto, 0).unwrap();
+        let boundaries = Some(vec![Boundary::Bytes, Boundary::Bytes]);
+        assert_eq!(plan.order, Order::Cursor { cursor: 1, ties: vec![2], boundaries });
     }
 
     #[test]

@@ -174,7 +174,6 @@ mod tests {
     use rapidbyte_postgres::types::{Codec, ColumnType, Form};
 
     use super::*;
-    use crate::plan::Boundary;
 
     fn column(name: &str, cast_type: &str, form: Form) -> Column {
         Column {
@@ -252,7 +251,7 @@ mod tests {
 
     #[test]
     fn cursors_continue_behind_the_position_and_nulls_behind_theirs() {
-        let order = Order::Cursor { cursor: 1, ties: vec![0], boundary: Boundary::Bytes };
+        let order = Order::Cursor { cursor: 1, ties: vec![0], boundaries: None };
         let plan = plan(&[0, 1], order);
         let tail = |part, position: Option<&Position>| {
             let sql = select(&table(), &plan, part, position, None);

@@ -168,7 +168,7 @@ enum Stopped {
     No,
     /// The batch is full.
     Full,
-    /// The cursor changes behind the rows taken.
+    /// Cursor or tie changes behind the rows taken.
     Boundary,
     Refused(Refusal),
 }
@@ -195,11 +195,11 @@ struct Pump<'a> {
     raw_cursor: Option<i64>,
     /// `position` or `key` has moved since the last checkpoint.
     moved: bool,
-    /// Bytes of the last row's cursor: a checkpoint is due as soon as a row has another.
-    seeking: Option<Vec<u8>>,
+    /// A checkpoint is due as soon as a row has another cursor or tie than this one, whose bytes these are.
+    seeking: Option<Vec<Vec<u8>>>,
     /// The interval is over: seek behind the next row.
     seek_from_next: bool,
-    /// `max_records` ended the read, maybe among equal cursors.
+    /// `max_records` ended the read, maybe among records that the order does not tell apart.
     cut_short: bool,
 }
 
@@ -309,8 +309,7 @@ impl<'a> Pump<'a> {
     #[inline]
     fn take(&mut self, row: &[u8], rows_max: usize, stopped: &mut Stopped) -> Take {
         if let Some(seeking) = &self.seeking
-            && let Order::Cursor { cursor, boundary, .. } = self.plan.order
-            && differ(boundary, seeking, value_of(row, cursor))
+            && self.is_boundary(seeking, row)
         {
             self.seeking = None;
             *stopped = Stopped::Boundary;
@@ -366,12 +365,24 @@ impl<'a> Pump<'a> {
     }
 
     fn seek_behind(&mut self, row: &[u8]) {
-        if let Order::Cursor { cursor, ties, boundary } = &self.plan.order
-            && ties.is_empty()
-            && *boundary != Boundary::Unknown
+        if let Order::Cursor { cursor, ties, boundaries: Some(boundaries) } = &self.plan.order
+            && boundaries.iter().any(|boundary| *boundary != Boundary::Unknown)
         {
-            self.seeking = Some(value_of(row, *cursor).to_vec());
+            let places = std::iter::once(cursor).chain(ties);
+            self.seeking = Some(places.map(|place| value_of(row, *place).to_vec()).collect());
         }
+    }
+
+    fn is_boundary(&self, before: &[Vec<u8>], row: &[u8]) -> bool {
+        let Order::Cursor { cursor, ties, boundaries: Some(boundaries) } = &self.plan.order else {
+            return false;
+        };
+        let places = std::iter::once(cursor).chain(ties);
+        before
+            .iter()
+            .zip(places)
+            .zip(boundaries)
+            .any(|((before, place), boundary)| differ(*boundary, before, value_of(row, *place)))
     }
 
     /// Whether a checkpoint may stand between any two records.
@@ -379,7 +390,7 @@ impl<'a> Pump<'a> {
         match &self.plan.order {
             Order::Unordered => false,
             Order::Key(_) => true,
-            Order::Cursor { ties, .. } => !ties.is_empty(),
+            Order::Cursor { boundaries, .. } => boundaries.is_none(),
         }
     }
 

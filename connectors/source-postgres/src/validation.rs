@@ -27,9 +27,25 @@ SELECT current_setting('server_version'), current_setting('server_encoding'), pg
 
 pub(crate) async fn validate(config: &Config) -> Result<ValidationReport, ConnectorError> {
     let session = Session::open(&config.connect_options()).await?;
+    refuse_old_server(&session)?;
     let report = check(&session, config).await?;
     session.close().await;
     Ok(report)
+}
+
+/// The catalogs of older servers do not answer our questions.
+pub(crate) fn refuse_old_server(session: &Session) -> Result<(), ConnectorError> {
+    let version = session.server_version_num();
+    if version >= SERVER_VERSION_NUM_MIN {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is PostgreSQL {}; this connector needs {} or newer",
+        session.endpoint(),
+        version / 10_000,
+        SERVER_VERSION_NUM_MIN / 10_000
+    );
+    Err(ConnectorError::config("host", message).with_code("server_too_old"))
 }
 
 async fn check(session: &Session, config: &Config) -> Result<ValidationReport, ConnectorError> {
@@ -39,12 +55,6 @@ async fn check(session: &Session, config: &Config) -> Result<ValidationReport, C
         return Err(ConnectorError::internal("protocol_error", "the server did not say what it is"));
     };
     let version: String = get(session, server, 0)?;
-    if session.server_version_num() < SERVER_VERSION_NUM_MIN {
-        let oldest = SERVER_VERSION_NUM_MIN / 10_000;
-        return Ok(ValidationReport::failed(format!(
-            "{endpoint} is PostgreSQL {version}; this connector needs {oldest} or newer"
-        )));
-    }
     let schemas = config.all_schemas();
     for row in query(session, SCHEMAS, &[(&schemas, Type::TEXT_ARRAY)]).await? {
         let schema: &str = get(session, &row, 0)?;

@@ -72,6 +72,28 @@ fn without_a_tie_breaker_checkpoints_stand_where_the_cursor_changes() {
 }
 
 #[test]
+fn a_tie_breaker_that_names_no_record_is_cut_only_where_it_changes() {
+    let database = Database::new(
+        "CREATE TABLE t (n int NOT NULL, at date, region text NOT NULL);
+        INSERT INTO t SELECT n, CASE WHEN n % 3 > 0 THEN date '2024-01-01' + n / 100 END, 'r' || n % 4
+        FROM generate_series(1, 1000) n;",
+    );
+    let stream = || incremental("t", "at", &["region"]);
+    let whole = database.read(checkpoint_rows(40, stream()));
+    assert_eq!(whole.summary.records, 1000);
+    assert!(whole.cuts().len() > 10, "{:?}", whole.cuts());
+    for (records, position) in whole.cuts() {
+        let mut rest =
+            [whole.rows()[..records].to_vec(), database.read(behind(Some(position), stream())).rows()]
+                .concat();
+        let mut all = whole.rows();
+        rest.sort();
+        all.sort();
+        assert_eq!(rest, all);
+    }
+}
+
+#[test]
 fn cursors_that_compare_loosely_are_checkpointed_at_the_end_alone() {
     let database = Database::new(
         "CREATE TABLE t (f float8 NOT NULL, n numeric NOT NULL);
