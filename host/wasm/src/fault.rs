@@ -1,23 +1,19 @@
 //! From the ways a guest can end to the one error record: what trapped, where, and what it said last.
 
 use rapidbyte_core::{ConnectorError, ErrorCategory};
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::instance::Guest;
-use crate::limits::BACKTRACE_FRAMES_MAX;
+use crate::limits::{BACKTRACE_FRAMES_MAX, NAME_BYTES_MAX};
+use crate::wash::cut;
 
 /// A call ended in a trap.
 pub fn trapped(guest: &Guest, doing: &str, error: &wasmtime::Error) -> ConnectorError {
     if let Some(wanted) = guest.memory.refused_bytes() {
         return memory_limit(guest, wanted);
     }
-    let trap = error.downcast_ref::<Trap>();
-    let cause = match (trap, error.downcast_ref::<I32Exit>()) {
-        (Some(trap), _) => trap.to_string(),
-        (None, Some(exit)) => format!("it exited with status {}", exit.0),
-        (None, None) => error.root_cause().to_string(),
-    };
+    let cause = cause(guest, error);
     // Rust and C abort by `unreachable`; what they said before is the cause.
     let last_words = guest.reporter.last_words();
     let said = match last_words.last() {
@@ -36,13 +32,38 @@ pub fn trapped(guest: &Guest, doing: &str, error: &wasmtime::Error) -> Connector
     fault
 }
 
+/// The innermost frames by name. Those of a panic's own machinery come first and say nothing.
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-    let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
-        Some(name) => crate::wash::cut(name, 200).to_owned(),
+    let name = |frame: &FrameInfo| match frame.func_name() {
+        Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
         None => format!("function {}", frame.func_index()),
     };
-    trace.frames().iter().take(BACKTRACE_FRAMES_MAX).map(name).collect()
+    let names = trace.frames().iter().map(name).skip_while(|name| is_machinery(name));
+    names.take(BACKTRACE_FRAMES_MAX).map(|name| cut(&name, NAME_BYTES_MAX).to_owned()).collect()
+}
+
+fn is_machinery(name: &str) -> bool {
+    name == "abort"
+        || ["std::", "core::panicking", "core::result::unwrap", "core::option::", "__rustc", "alloc::alloc::"]
+            .iter()
+            .any(|prefix| name.trim_start_matches('<').starts_with(prefix))
+}
+
+/// What the trap says, in the words of this house where Wasmtime's own would puzzle.
+fn cause(guest: &Guest, error: &wasmtime::Error) -> String {
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return trap.to_string();
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return format!("it exited with status {}", exit.0);
+    }
+    let cause = error.root_cause().to_string();
+    // The type behind it is private to Wasmtime.
+    if cause.contains("allocated for hostcalls") {
+        return format!("it handed over more than {} bytes in one call", guest.store.hostcall_fuel());
+    }
+    cause
 }
 
 fn memory_limit(guest: &Guest, wanted: u64) -> ConnectorError {

@@ -121,6 +121,9 @@ fn panics() {
     rig.redactor.register("hunter2-secret");
     let (error, _) = fails_with(rig, "guest_trapped");
     assert!(error.message.contains("the cupboard is bare: ***"), "{error}");
+    let details: serde_json::Value = serde_json::from_str(&error.details.unwrap()).unwrap();
+    let innermost = details["backtrace"][0].as_str().unwrap();
+    assert!(innermost.ends_with("hostile::panics"), "not the machinery of the panic: {innermost}");
 }
 
 #[test]
@@ -144,7 +147,7 @@ fn call_too_large() {
     let mut rig = Rig::source("call_too_large").count(100 * MIB);
     rig.memory_bytes_max = 256 * MIB;
     let (error, _) = fails_with(rig, "guest_trapped");
-    assert!(error.message.contains("fuel"), "{error}");
+    assert!(error.message.contains("handed over more than"), "{error}");
 }
 
 #[test]
