@@ -10,7 +10,6 @@ use rapidbyte_host::pipeline::DocumentErrors;
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::quantity::plural;
 
 /// An error that the command line finds itself.
 #[derive(Debug)]
@@ -106,7 +105,7 @@ impl Report {
         let more = document.errors.len().saturating_sub(1) + document.more;
         let mut message = first.map_or_else(|| document.to_string(), |error| error.message.clone());
         if more > 0 {
-            message.push_str(&format!(" (and {} more)", plural(more as u64, "error")));
+            message.push_str(&format!(" (and {more} more)"));
         }
         Report {
             exit: Exit::Document,

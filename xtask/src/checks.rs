@@ -4,10 +4,17 @@ use anyhow::Result;
 
 use crate::process::Workspace;
 
+/// Guests that tests build for the sandbox: crates of their own, in no workspace.
+const TEST_GUESTS: [&str; 2] = ["sdk/tests/guests", "host/wasm/tests/guests"];
+
 /// `cargo fmt` follows path dependencies out of a workspace, which here just means that the SDK is looked at twice.
 pub fn format(workspace: &Workspace) -> Result<()> {
-    workspace.cargo(["fmt", "--all", "--check"]).run()?;
-    workspace.cargo(["fmt", "--all", "--check"]).directory(workspace.connectors()).run()
+    let guests = TEST_GUESTS.map(|folder| workspace.root().join(folder));
+    let folders = [workspace.root().to_owned(), workspace.connectors()].into_iter().chain(guests);
+    for folder in folders {
+        workspace.cargo(["fmt", "--all", "--check"]).directory(folder).run()?;
+    }
+    Ok(())
 }
 
 pub fn lint(workspace: &Workspace) -> Result<()> {

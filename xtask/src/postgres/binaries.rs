@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Names the folder outright and ends every search.
-pub const VARIABLE: &str = "RAPIDBYTE_TEST_POSTGRES_BIN";
+pub const VARIABLE: &str = "RAPIDBYTE_PG_BIN";
 /// The oldest version that the connectors are tested against.
 pub const POSTGRES_MAJOR_MIN: u32 = 15;
 
