@@ -293,3 +293,86 @@ impl Drop for Reader<'_> {
         self.0.end_copy();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestServer;
+
+    #[test]
+    fn passwords_are_bound_to_the_channel() {
+        let server = TestServer::start_with_tls();
+        server.psql("postgres", "CREATE USER scram_user PASSWORD 'pw'");
+        let mut options = server.options("postgres");
+        options.sslmode = SslMode::Require;
+        rapidbyte_sdk::testing::block_on(async {
+            let socket =
+                HostTcpStream::connect(&options.host, options.port, options.connect_timeout).await.unwrap();
+            let mut config = tokio_postgres::Config::new();
+            config.user("scram_user").password("pw").dbname("postgres");
+            config.ssl_mode(tokio_postgres::config::SslMode::Require);
+            // Refuses to log in without `SCRAM-SHA-256-PLUS`.
+            config.channel_binding(tokio_postgres::config::ChannelBinding::Require);
+            let upgrade = Upgrade { options: tls_options(&options) };
+            let connected = config.connect_raw(Wire::new(socket, true), upgrade).await;
+            assert!(connected.is_ok(), "{:?}", connected.err());
+        });
+    }
+
+    /// What is left of an abandoned copy is dropped, and the session goes on.
+    #[test]
+    fn a_copy_can_be_abandoned() {
+        let server = TestServer::shared();
+        let database = server.database();
+        rapidbyte_sdk::testing::block_on(async {
+            let session = Session::open(&server.options(&database)).await.unwrap();
+            for row_bytes in [100, 1_000_000] {
+                let sql = format!(
+                    "COPY (SELECT repeat('x', {row_bytes}) FROM generate_series(1, 30)) TO STDOUT (FORMAT binary)"
+                );
+                // Taken, refused, and walked over.
+                for (row_bytes_max, answer) in
+                    [(u64::MAX, Take::Enough), (u64::MAX, Take::Refused), (10, Take::More)]
+                {
+                    let mut copy = session.copy_out("copying", &sql, row_bytes_max).await.unwrap();
+                    assert_ne!(copy.next(|_| answer).await.unwrap(), CopyEvent::End);
+                    drop(copy);
+                    let row = session.client().query_typed("SELECT 7", &[]).await.unwrap();
+                    assert_eq!(row[0].get::<_, i32>(0), 7);
+                }
+            }
+            session.close().await;
+        });
+    }
+
+    #[test]
+    fn a_refused_row_comes_again() {
+        let server = TestServer::shared();
+        let database = server.database();
+        rapidbyte_sdk::testing::block_on(async {
+            let session = Session::open(&server.options(&database)).await.unwrap();
+            let sql = "COPY (SELECT n FROM generate_series(1, 1000) n) TO STDOUT (FORMAT binary)";
+            let mut copy = session.copy_out("copying", sql, u64::MAX).await.unwrap();
+            let (mut rows, mut refused) = (Vec::new(), true);
+            loop {
+                let event = copy.next(|row| {
+                    refused = !refused;
+                    if !refused {
+                        return Take::Refused;
+                    }
+                    rows.push(row.to_vec());
+                    Take::More
+                });
+                if event.await.unwrap() == CopyEvent::End {
+                    break;
+                }
+            }
+            assert_eq!(rows.len(), 1000);
+            assert!(
+                rows.iter()
+                    .enumerate()
+                    .all(|(index, row)| { row[6..] == i32::try_from(index + 1).unwrap().to_be_bytes() })
+            );
+        });
+    }
+}

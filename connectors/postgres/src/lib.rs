@@ -24,7 +24,7 @@ pub mod limits;
 pub mod types;
 pub mod wire;
 
-#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+#[cfg(all(any(test, feature = "testing"), not(target_family = "wasm")))]
 pub mod testing;
 
 pub use config::{ConnectOptions, SslMode};

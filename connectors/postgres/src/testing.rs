@@ -21,6 +21,11 @@ use crate::config::{ConnectOptions, SslMode};
 pub const BIN_DIR_VARIABLE: &str = "RAPIDBYTE_PG_BIN";
 const START_SECONDS_MAX: u64 = 60;
 
+/// The authority that the test server's certificate comes from. It signs nothing else.
+pub const AUTHORITY_PEM: &str = include_str!("../fixtures/authority.pem");
+const SERVER_PEM: &str = include_str!("../fixtures/server.pem");
+const SERVER_KEY: &str = include_str!("../fixtures/server.key");
+
 /// A running server.
 pub struct TestServer {
     process: Child,
@@ -55,6 +60,29 @@ impl TestServer {
     /// When it can't be started.
     #[must_use]
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_in(settings, |_| {})
+    }
+
+    /// A server that speaks TLS as `localhost`, with a certificate of [`AUTHORITY_PEM`].
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn start_with_tls() -> Self {
+        let settings = ["ssl=on", "ssl_cert_file=server.pem", "ssl_key_file=server.key"];
+        Self::start_in(&settings, |data| {
+            for (name, text) in [("server.pem", SERVER_PEM), ("server.key", SERVER_KEY)] {
+                let path = data.join(name);
+                fs::write(&path, text).expect("own folder");
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("own file");
+                if let Some((user, group)) = server_user() {
+                    chown(&path, Some(user), Some(group)).expect("root may give files away");
+                }
+            }
+        })
+    }
+
+    fn start_in(settings: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let bin_dir = find_bin_dir();
         let folder = std::env::temp_dir().join(format!(
             "rapidbyte-pg-{}-{}",
@@ -85,6 +113,7 @@ impl TestServer {
             host all refused_user 127.0.0.1/32 reject\n\
             host all all 127.0.0.1/32 trust\n";
         fs::write(data.join("pg_hba.conf"), hba).expect("own folder");
+        prepare(&data);
         // Another process may take the port between our asking and the server's binding.
         for _ in 0..5 {
             let port = free_port();

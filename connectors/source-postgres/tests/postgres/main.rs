@@ -5,4 +5,5 @@ mod failures;
 mod full_refresh;
 mod harness;
 mod incremental;
+mod tls;
 mod types;
