@@ -187,3 +187,46 @@ Examples:
         all: bool,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    #[test]
+    fn the_definitions_make_sense() {
+        Args::command().debug_assert();
+    }
+
+    /// A command's help, and below it that of its verbs.
+    fn describe(command: &mut clap::Command, path: &str, page: &mut String) {
+        let help = command.render_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        let _ = write!(page, "\n## `{path}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
+        for verb in command.get_subcommands_mut() {
+            let path = format!("{path} {}", verb.get_name());
+            describe(verb, &path, page);
+        }
+    }
+
+    #[test]
+    fn the_page_of_commands_is_up_to_date() {
+        let mut page = String::from(
+            "# Commands\n\n\
+             <!-- Generated from `cli/src/args.rs`; `cargo test -p rapidbyte-cli page_of_commands` brings it up to date. -->\n\n\
+             Results go to stdout, everything else to stderr. [Exit codes](exit-codes.md) say who must act.\n",
+        );
+        let mut command = Args::command().term_width(100);
+        command.build();
+        describe(&mut command, "rapidbyte", &mut page);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
+        if std::fs::read_to_string(&path).unwrap_or_default() != page {
+            std::fs::write(&path, page).expect("docs can be written");
+            panic!("docs/commands.md was out of date; it is written anew, look at it and commit it");
+        }
+    }
+}
