@@ -1,6 +1,8 @@
 //! `${NAME}`, `${NAME:-default}` and `$${` in scalars. Knows variables only through a function it is given, and never
 //! puts a value into a message.
 
+use crate::limits::ERRORS_MAX;
+
 /// Where values of variables come from.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -38,7 +40,8 @@ pub(crate) fn fill(
     let mut filled = Filled { text: String::with_capacity(raw.len()), variables: Vec::new() };
     let mut mistakes = Vec::new();
     let mut rest = raw;
-    while let Some(at) = rest.find('$') {
+    // A text with this many mistakes is not going to be used.
+    while let Some(at) = rest.find('$').filter(|_| mistakes.len() < ERRORS_MAX) {
         filled.text.push_str(&rest[..at]);
         rest = &rest[at..];
         if let Some(after) = rest.strip_prefix("$${") {

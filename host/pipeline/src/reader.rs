@@ -3,7 +3,7 @@
 
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::interpolate::{self, Environment, Mistake};
-use crate::limits::{ERRORS_MAX, SUGGESTION_CHARS_MAX, VARIABLES_BYTES_MAX};
+use crate::limits::{ERRORS_MAX, NODES_MAX, SUGGESTION_CHARS_MAX, VARIABLES_BYTES_MAX};
 use crate::node::{Entry, Kind, Node, Scalar, Value, shorten};
 use crate::quantity;
 use crate::span::{Span, Spanned};
@@ -15,6 +15,7 @@ pub(crate) struct Reader<'a> {
     /// None: `${…}` means nothing in this document.
     environment: Option<Environment<'a>>,
     variables_bytes_left: usize,
+    names_left: usize,
     pub errors: Vec<Diagnostic>,
     pub warnings: Vec<Diagnostic>,
     pub secrets: Vec<Secret>,
@@ -60,6 +61,7 @@ impl<'a> Reader<'a> {
             file,
             environment,
             variables_bytes_left: VARIABLES_BYTES_MAX,
+            names_left: NODES_MAX,
             errors: Vec::new(),
             warnings: Vec::new(),
             secrets: Vec::new(),
@@ -67,10 +69,26 @@ impl<'a> Reader<'a> {
     }
 
     pub fn error(&mut self, error: Diagnostic) {
-        // Twice the number shown: repetitions are dropped before they are counted.
-        if self.errors.len() < 2 * ERRORS_MAX {
+        if !self.is_full() {
             self.errors.push(error);
         }
+    }
+
+    /// Whether further errors are dropped: then they need not be made either.
+    pub fn is_full(&self) -> bool {
+        // Twice the number shown: repetitions are dropped before they are counted.
+        self.errors.len() >= 2 * ERRORS_MAX
+    }
+
+    /// Counts names that are copied from one place to many.
+    pub fn charge_names(&mut self, count: usize, span: Span) -> bool {
+        let enough = self.names_left >= count;
+        self.names_left = self.names_left.saturating_sub(count);
+        if !enough {
+            let message = format!("applied to every stream, the names are more than {NODES_MAX}");
+            self.error(Diagnostic::error("document_too_large", span, message));
+        }
+        enough
     }
 
     /// A mapping with its keys checked. `place` is how messages call it: "`source`", "stream `invoices`".
@@ -82,7 +100,7 @@ impl<'a> Reader<'a> {
         };
         for entry in entries {
             let key = entry.key.value.as_str();
-            if keys.known.contains(&key) {
+            if keys.known.contains(&key) || self.is_full() {
                 continue;
             }
             if keys.later.contains(&key) {
@@ -348,6 +366,9 @@ impl<'a> Reader<'a> {
             Ok(filled) => Some(scalar.clone().filled(filled.text, filled.variables)),
             Err(mistakes) => {
                 for mistake in mistakes {
+                    if self.is_full() {
+                        break;
+                    }
                     let error = self.mistake(mistake, span);
                     self.error(error);
                 }

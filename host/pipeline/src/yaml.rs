@@ -414,11 +414,12 @@ mod variables {
         while let Some(at) = rest.find("${") {
             out.push_str(&rest[..=at]);
             rest = &rest[at + 1..];
-            // Only what `interpolate` takes for a variable, on one line.
-            let inner = &rest[1..rest.find(['}', '\n', '\r']).unwrap_or(1).max(1)];
+            // Only what `interpolate` takes for a variable, on one line. The next brace ends the search, so that all
+            // searches together pass the text once.
+            let after = &rest[1..];
+            let inner = &after[..after.find(['}', '{', '\n', '\r', '"', '\'']).unwrap_or(0)];
             let name = inner.split_once(":-").map_or(inner, |(name, _)| name);
-            if is_name(name) && !inner.contains(['{', '"', '\'']) && rest[1 + inner.len()..].starts_with('}')
-            {
+            if is_name(name) && after[inner.len()..].starts_with('}') {
                 out.push(OPEN);
                 out.push_str(inner);
                 out.push(CLOSE);

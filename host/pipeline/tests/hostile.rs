@@ -70,6 +70,39 @@ fn variables_cannot_explode() {
 }
 
 #[test]
+fn names_of_the_destination_cannot_explode() {
+    let columns = (0..20_000).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
+    let streams: String = (0..20_000).map(|n| format!("    - {{ name: s{n} }}\n")).collect();
+    let text = format!(
+        "version: \"1.0\"\npipeline: p\nsource:\n  use: ./s\n  streams:\n{streams}\
+         destination: {{ use: ./d, write_mode: upsert, primary_key: [{columns}] }}\n"
+    );
+    refused(&text, "document_too_large");
+}
+
+#[test]
+fn effort_grows_with_size_and_not_faster() {
+    // Each of these took minutes with a search of the whole text per mistake.
+    for repeated in ["${A", "${A:-", "${A}", "$${", "${A:-{", "&a ", "? ", "\"", "'"] {
+        let text = in_config(&format!("    a: {}", repeated.repeat(500_000 / repeated.len())));
+        assert!(
+            parse(&text, "p.yaml", &environment).is_err() || matches!(repeated, "$${" | "'"),
+            "{repeated}"
+        );
+    }
+    let distinct: String = (0..60_000).map(|n| format!("${{A{n}}}")).collect();
+    refused(&in_config(&format!("    a: {distinct}")), "missing_variable");
+    let streams: String =
+        (0..10_000).map(|n| format!("    - {{ name: s{n}, write_mode: append }}\n")).collect();
+    let transforms: String = (0..10_000).map(|n| format!("  - {{ use: ./t, stream: t{n} }}\n")).collect();
+    let text = format!(
+        "version: \"1.0\"\npipeline: p\nsource:\n  use: ./s\n  streams:\n{streams}transforms:\n{transforms}\
+         destination: {{ use: ./d }}\n"
+    );
+    refused(&text, "unknown_stream");
+}
+
+#[test]
 fn deep_nesting_is_refused() {
     for (open, close) in [("[", "]"), ("{a: ", "}"), ("[{a: ", "}]")] {
         for depth in [limits::DEPTH_MAX, 10_000, 300_000] {

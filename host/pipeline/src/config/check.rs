@@ -1,11 +1,14 @@
 //! A config against its schema: unknown and missing keys, types, allowed values, bounds. All mistakes at once, each at
 //! its place in the pipeline document; no message shows a value of the environment or of a secret field.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Number, Value};
 
 use super::schema::{Additional, Shape, Type};
 use super::{CheckedConfig, Config, ConfigSchema, MASK, value_to_json};
 use crate::diagnostic::Diagnostic;
+use crate::limits::ERRORS_MAX;
 use crate::node::{Entry, Kind, Node, Scalar, Value as Typed, shorten};
 use crate::reader::{all_of, one_of, suggest};
 use crate::span::Span;
@@ -15,7 +18,7 @@ pub(super) fn check(
     config: &Config,
     place: &str,
 ) -> Result<CheckedConfig, Vec<Diagnostic>> {
-    let mut checker = Checker { errors: Vec::new(), secrets: Vec::new(), secret_pointers: Vec::new() };
+    let mut checker = Checker::default();
     let root = Place { at: config.at, name: format!("the config of `{place}`"), pointer: String::new() };
     let value = checker.value(Some(&schema.root), &config.node, &root).unwrap_or_default();
     if !checker.errors.is_empty() {
@@ -33,9 +36,11 @@ pub(super) fn check(
     Ok(CheckedConfig { value, with_defaults, masked, secrets, secret_pointers })
 }
 
+#[derive(Default)]
 struct Checker {
     errors: Vec<Diagnostic>,
     secrets: Vec<String>,
+    secrets_known: HashSet<String>,
     secret_pointers: Vec<String>,
 }
 
@@ -101,6 +106,7 @@ impl Checker {
     fn map(&mut self, shape: Option<&Shape>, entries: &[Entry], place: &Place) -> Option<Value> {
         let any = Shape::default();
         let described = shape.unwrap_or(&any);
+        let required: HashSet<&str> = described.required.iter().map(String::as_str).collect();
         let mut values = Map::new();
         let mut sound = true;
         for entry in entries {
@@ -118,7 +124,7 @@ impl Checker {
             };
             // `key:` without a value says as much as leaving the key out.
             if entry.value.is_null() && shape.is_some_and(|shape| !shape.types.contains(&Type::Null)) {
-                if described.required.contains(&entry.key.value) {
+                if required.contains(entry.key.value.as_str()) {
                     let message = format!("{} has no value", inner.name);
                     self.errors.push(
                         Diagnostic::error("missing_value", entry.key.span, message)
@@ -133,8 +139,9 @@ impl Checker {
                 None => sound = false,
             }
         }
+        let given: HashSet<&str> = entries.iter().map(|entry| entry.key.value.as_str()).collect();
         for name in &described.required {
-            if !entries.iter().any(|entry| entry.key.value == *name) {
+            if !given.contains(name.as_str()) {
                 let message = format!("{} lacks `{}`", place.name, shorten(name));
                 let description =
                     described.property(name).and_then(|property| property.description.as_deref());
@@ -149,6 +156,10 @@ impl Checker {
     }
 
     fn unknown_key(&mut self, shape: &Shape, entry: &Entry, place: &Place) {
+        // Suggestions cost the most of all, and no one reads the hundredth.
+        if self.errors.len() >= 2 * ERRORS_MAX {
+            return;
+        }
         let message = format!("unknown key `{}` in {}", shorten(&entry.key.value), place.name);
         let error = Diagnostic::error("unknown_key", entry.key.span, message);
         let known = || shape.properties.iter().map(|(name, _)| name.as_str());
@@ -228,7 +239,8 @@ impl Checker {
     }
 
     fn add_secret(&mut self, value: &Value, pointer: &str) {
-        if !self.secret_pointers.iter().any(|known| known == pointer) {
+        // Noting the environment may have added it just before.
+        if self.secret_pointers.last().is_none_or(|last| last != pointer) {
             self.secret_pointers.push(pointer.to_owned());
         }
         // A secret may be a list or a mapping (headers): every text in it counts.
@@ -245,7 +257,7 @@ impl Checker {
     }
 
     fn add_secret_text(&mut self, text: &str) {
-        if !text.is_empty() && !self.secrets.iter().any(|known| known == text) {
+        if !text.is_empty() && self.secrets_known.insert(text.to_owned()) {
             self.secrets.push(text.to_owned());
         }
     }
@@ -334,26 +346,15 @@ fn is_less(a: &Number, b: &Number) -> bool {
     }
 }
 
-/// Puts in the defaults of what is missing, inside out.
+/// Puts in the defaults of what is missing. Not into the items of lists: a default would be copied as often as the
+/// document likes.
 fn fill_defaults(shape: &Shape, value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            for (name, property) in &shape.properties {
-                match map.get_mut(name) {
-                    Some(value) => fill_defaults(property, value),
-                    None => {
-                        if let Some(default) = &property.default {
-                            map.insert(name.clone(), default.clone());
-                        }
-                    }
-                }
-            }
+    let Value::Object(map) = value else { return };
+    for (name, property) in &shape.properties {
+        match (map.get_mut(name), &property.default) {
+            (Some(value), _) => fill_defaults(property, value),
+            (None, Some(default)) => drop(map.insert(name.clone(), default.clone())),
+            (None, None) => {}
         }
-        Value::Array(items) => {
-            if let Some(shape) = &shape.items {
-                items.iter_mut().for_each(|item| fill_defaults(shape, item));
-            }
-        }
-        _ => {}
     }
 }

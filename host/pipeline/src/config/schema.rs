@@ -23,6 +23,7 @@ pub struct ConfigSchema {
 pub(super) struct Shape {
     /// Empty: any.
     pub types: Vec<Type>,
+    /// In alphabetical order.
     pub properties: Vec<(String, Shape)>,
     pub required: Vec<String>,
     pub additional: Additional,
@@ -179,7 +180,8 @@ impl Serialize for ConfigSchema {
 
 impl Shape {
     pub fn property(&self, name: &str) -> Option<&Shape> {
-        self.properties.iter().find(|(property, _)| property == name).map(|(_, shape)| shape)
+        let index = self.properties.binary_search_by(|(property, _)| property.as_str().cmp(name)).ok()?;
+        Some(&self.properties[index].1)
     }
 
     fn read(reader: &mut Reader<'_>, node: &Node, place: &str) -> Option<Shape> {

@@ -1,7 +1,7 @@
 //! What is impossible although each part is fine, and what is allowed but probably not meant. Applies the destination's
 //! words to the streams.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rapidbyte_core::contract::{SyncMode, WriteMode};
 use rapidbyte_core::limits as host;
@@ -37,8 +37,9 @@ pub(super) fn resolve(
     if !defaults.broken {
         check_defaults_used(reader, &streams, defaults);
     }
+    let transformed = Transformed::new(transforms);
     let resolved: Vec<_> =
-        streams.into_iter().map(|stream| resolve_stream(reader, stream, defaults, transforms)).collect();
+        streams.into_iter().map(|stream| resolve_stream(reader, stream, defaults, &transformed)).collect();
     (!resolved.is_empty()).then_some(Streams::Listed(resolved))
 }
 
@@ -60,9 +61,9 @@ fn check_names(reader: &mut Reader<'_>, streams: &[StreamWords]) {
 }
 
 fn check_transforms(reader: &mut Reader<'_>, streams: &[StreamWords], transforms: &[TransformSpec]) {
-    let known = || streams.iter().map(|stream| stream.name.value.as_str());
+    let known: HashSet<&str> = streams.iter().map(|stream| stream.name.value.as_str()).collect();
     for only in transforms.iter().filter_map(|transform| transform.stream.as_ref()) {
-        if known().any(|name| name == only.value) {
+        if known.contains(only.value.as_str()) || reader.is_full() {
             continue;
         }
         let message = format!("no stream is named `{}`", shorten(&written(reader, only)));
@@ -91,20 +92,39 @@ fn update_columns_misplaced(span: Span) -> Diagnostic {
         .help("`upsert` replaces whole records; `merge` updates the columns named here and keeps the others")
 }
 
+/// Which streams pass a transform.
+struct Transformed<'a> {
+    all: bool,
+    named: HashSet<&'a str>,
+}
+
+impl<'a> Transformed<'a> {
+    fn new(transforms: &'a [TransformSpec]) -> Self {
+        Transformed {
+            all: transforms.iter().any(|transform| transform.stream.is_none()),
+            named: transforms
+                .iter()
+                .filter_map(|transform| Some(transform.stream.as_ref()?.value.as_str()))
+                .collect(),
+        }
+    }
+
+    fn has(&self, stream: &str) -> bool {
+        self.all || self.named.contains(stream)
+    }
+}
+
 fn resolve_stream(
     reader: &mut Reader<'_>,
     stream: StreamWords,
     defaults: &WriteDefaults,
-    transforms: &[TransformSpec],
+    transformed: &Transformed<'_>,
 ) -> StreamSpec {
     let write = resolve_write(reader, Some(&stream), defaults);
     let sync_mode = stream.sync_mode.unwrap_or(Spanned::default_of(SyncMode::FullRefresh));
     if !stream.broken {
         check_order(reader, &stream, sync_mode);
-        let transformed = transforms
-            .iter()
-            .any(|transform| transform.stream.as_ref().is_none_or(|only| only.value == stream.name.value));
-        check_columns(reader, &stream, &write, transformed);
+        check_columns(reader, &stream, &write, transformed.has(&stream.name));
         if !defaults.broken {
             check_replace(reader, &stream, sync_mode, &write);
             if sync_mode.value == SyncMode::FullRefresh {
@@ -172,7 +192,7 @@ fn resolve_write(
     if judged
         && mode.value == WriteMode::Merge
         && let (Some(key), Some(update)) = (key, update)
-        && let Some(both) = update.iter().find(|column| key.iter().any(|key| key.value == column.value))
+        && let Some(both) = both(key, update)
     {
         let message =
             format!("`{}` is part of the key and cannot be updated", shorten(&written(reader, both)));
@@ -181,12 +201,21 @@ fn resolve_write(
                 .related(key.span, "the key is set here"),
         );
     }
-    let names = |names: Option<&Names>, used: bool| names.filter(|_| used).map(|names| names.value.clone());
+    let mut names = |names: Option<&Names>, used: bool| {
+        let names = names.filter(|names| used && reader.charge_names(names.len(), names.span));
+        names.map(|names| names.value.clone()).unwrap_or_default()
+    };
     WriteSpec {
         mode,
-        primary_key: names(key, keyed).unwrap_or_default(),
-        update_columns: names(update, mode.value == WriteMode::Merge).unwrap_or_default(),
+        primary_key: names(key, keyed),
+        update_columns: names(update, mode.value == WriteMode::Merge),
     }
+}
+
+/// The first column that is both.
+fn both<'n>(key: &Names, update: &'n Names) -> Option<&'n Spanned<String>> {
+    let key: HashSet<&str> = key.iter().map(|column| column.value.as_str()).collect();
+    update.iter().find(|column| key.contains(column.value.as_str()))
 }
 
 /// Sync mode, cursor and tie-breaker belong together.
@@ -247,8 +276,9 @@ fn check_columns(reader: &mut Reader<'_>, stream: &StreamWords, write: &WriteSpe
         needed.extend(write.primary_key.iter().map(|column| (column, "primary_key")));
         needed.extend(write.update_columns.iter().map(|column| (column, "update_columns")));
     }
+    let read: HashSet<&str> = columns.iter().map(|column| column.value.as_str()).collect();
     for (column, key) in needed {
-        if columns.iter().any(|read| read.value == column.value) {
+        if read.contains(column.value.as_str()) || reader.is_full() {
             continue;
         }
         let shown = shorten(&written(reader, column)).into_owned();
