@@ -1,27 +1,19 @@
 //! Frames: made, held, emitted, taken.
 
-use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_json::writer::LineDelimited;
-use arrow_json::{ReaderBuilder, WriterBuilder};
 use bytes::Bytes;
 use rapidbyte_core::channel::{Closed, Event, Receiver, Sender};
-use rapidbyte_core::frame::{decode_schema, schema_difference};
+use rapidbyte_core::frame::schema_difference;
 use rapidbyte_core::limits::FRAMES_HELD_MAX;
 use rapidbyte_core::{ConnectorError, Frame, RunPhase};
 use wasmtime::component::Resource;
 
 use super::wait::while_sending;
-use super::{Fault, HeldFrame, wrong_role};
+use super::{Fault, HeldFrame, json, wrong_role};
 use crate::bindings::host_io::BatchEvent;
 use crate::limits::FRAMES_HELD_FULL;
 use crate::store::{Emitted, HostState};
-
-/// JSON of a frame may be so many times as long as its Arrow: names are repeated in every record.
-const JSON_GROWTH_MAX: u64 = 8;
 
 pub fn from_ipc(state: &mut HostState, bytes: Vec<u8>) -> Result<Resource<HeldFrame>, Fault> {
     let frame = Frame::check(Bytes::from(bytes), state.limits.max_batch_bytes)?;
@@ -29,87 +21,12 @@ pub fn from_ipc(state: &mut HostState, bytes: Vec<u8>) -> Result<Resource<HeldFr
 }
 
 pub fn from_json(state: &mut HostState, schema: &[u8], rows: &str) -> Result<Resource<HeldFrame>, Fault> {
-    let schema = Arc::new(decode_schema(schema)?);
-    let malformed =
-        |cause: &str| ConnectorError::frame("json_malformed", format!("the rows do not fit: {cause}"));
-    if rows.len() as u64 > state.limits.max_batch_bytes.saturating_mul(JSON_GROWTH_MAX) {
-        return Err(
-            ConnectorError::frame("frame_too_large", "the rows exceed `max-batch-bytes` many times").into()
-        );
-    }
-    // Types that the JSON reader does not know are errors; a panic of its would be a defect, not the host's end.
-    let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<RecordBatch, String> {
-        let builder =
-            ReaderBuilder::new(schema.clone()).with_batch_size(rows.len().max(1)).with_strict_mode(true);
-        let mut decoder = builder.build_decoder().map_err(|error| error.to_string())?;
-        let mut rest = rows.as_bytes();
-        while !rest.is_empty() {
-            let taken = decoder.decode(rest).map_err(|error| error.to_string())?;
-            if taken == 0 {
-                return Err("there are more rows than bytes".into());
-            }
-            rest = &rest[taken..];
-        }
-        let batch = decoder.flush().map_err(|error| error.to_string())?;
-        Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(schema.clone())))
-    }));
-    let batch = match decoded {
-        Ok(batch) => batch.map_err(|cause| malformed(&cause))?,
-        Err(_) => return Err(malformed("the schema has a type that JSON cannot fill").into()),
-    };
-    let frame = Frame::encode(&batch)?;
-    if frame.len_bytes() > state.limits.max_batch_bytes {
-        return Err(ConnectorError::frame(
-            "frame_too_large",
-            format!(
-                "a frame of {} bytes exceeds `max-batch-bytes` of {}",
-                frame.len_bytes(),
-                state.limits.max_batch_bytes
-            ),
-        )
-        .into());
-    }
+    let frame = json::to_frame(schema, rows, state.limits.max_batch_bytes)?;
     hold(state, frame)
 }
 
 pub fn to_json(state: &mut HostState, frame: &Resource<HeldFrame>) -> Result<String, Fault> {
-    let frame = &state.table.get(frame)?.0;
-    let batch = frame.decode()?;
-    let bytes_max = frame.len_bytes().saturating_mul(JSON_GROWTH_MAX).max(state.limits.max_batch_bytes);
-    let failed =
-        |cause: &str| ConnectorError::frame("json_encoding", format!("the frame does not fit JSON: {cause}"));
-    let written = catch_unwind(AssertUnwindSafe(|| {
-        let sink = Capped { bytes: Vec::new(), bytes_max };
-        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(sink);
-        writer.write(&batch)?;
-        writer.finish()?;
-        Ok::<_, arrow_schema::ArrowError>(writer.into_inner().bytes)
-    }));
-    let bytes = match written {
-        Ok(bytes) => bytes.map_err(|error| failed(&error.to_string()))?,
-        Err(_) => return Err(failed("a value is outside its type").into()),
-    };
-    String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8").into())
-}
-
-/// Takes bytes up to a cap.
-struct Capped {
-    bytes: Vec<u8>,
-    bytes_max: u64,
-}
-
-impl Write for Capped {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if (self.bytes.len() + buf.len()) as u64 > self.bytes_max {
-            return Err(io::Error::other(format!("it is longer than {} bytes", self.bytes_max)));
-        }
-        self.bytes.extend_from_slice(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(json::from_frame(&state.table.get(frame)?.0, state.limits.max_batch_bytes)?)
 }
 
 /// Whether the guest may hold another frame.

@@ -3,6 +3,7 @@
 
 mod batches;
 mod host_io;
+mod json;
 mod network;
 mod state;
 mod telemetry;
