@@ -1,5 +1,6 @@
 //! `source-postgres` natively against a real server.
 
+mod copy;
 mod discovery;
 mod failures;
 mod full_refresh;

@@ -153,7 +153,7 @@ fn column_list(format: impl Fn(usize, &str) -> String) -> String {
     columns.collect::<Vec<_>>().join(", ")
 }
 
-fn table_of_every_type() -> Database {
+pub fn table_of_every_type() -> Database {
     let rows = TYPES.iter().map(|(_, values)| values.len()).max().unwrap();
     let mut sql = format!("{USER_TYPES} SET lc_monetary = 'C'; SET datestyle = 'ISO';\n");
     sql.push_str(&format!(
