@@ -15,6 +15,7 @@ use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
 use rapidbyte_sdk::prelude::*;
+use rapidbyte_text::{EXTENSION_JSON, EXTENSION_METADATA, extension_name};
 
 use crate::limits;
 use crate::streams::io_error;
@@ -105,13 +106,17 @@ impl ParquetFile {
         Ok(ParquetFile { path: path.to_owned(), chunks, metadata })
     }
 
-    /// Its columns without Parquet's own field metadata.
+    /// Its columns without the field metadata that only Parquet needs.
     pub fn fields(&self) -> Vec<FieldRef> {
         let fields = self.metadata.schema().fields().iter();
         fields
             .map(|field| {
                 let mut metadata = field.metadata().clone();
                 metadata.retain(|key, _| !key.starts_with("PARQUET:"));
+                if extension_name(field) == Some(EXTENSION_JSON) {
+                    // It is always empty.
+                    metadata.remove(EXTENSION_METADATA);
+                }
                 Arc::new(field.as_ref().clone().with_metadata(metadata))
             })
             .collect()

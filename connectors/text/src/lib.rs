@@ -30,8 +30,13 @@ pub use json::{JsonError, minify, write_string};
 
 /// Name of the extension type of a field, if it has one.
 pub fn extension_name(field: &arrow_schema::Field) -> Option<&str> {
-    field.metadata().get("ARROW:extension:name").map(String::as_str)
+    field.metadata().get(EXTENSION_NAME).map(String::as_str)
 }
+
+/// Key of an extension type's name in a field's metadata.
+pub const EXTENSION_NAME: &str = "ARROW:extension:name";
+/// Key of an extension type's own metadata in a field's metadata.
+pub const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
 
 /// JSON text in a `Utf8` column.
 pub const EXTENSION_JSON: &str = "arrow.json";
