@@ -285,3 +285,136 @@ fn now() -> i64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use rapidbyte_core::CursorValue;
+    use rapidbyte_state::SqliteStore;
+
+    use super::*;
+
+    struct Desk {
+        ledger: Ledger,
+        store: SqliteStore,
+        _folder: tempfile::TempDir,
+    }
+
+    async fn desk(last_id: u64) -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("state.db")).unwrap();
+        let key = TaskKey { pipeline: "p".into(), stream: "s".into(), partition: 0 };
+        let run_id = store.begin_run("p", "s").await.unwrap();
+        let ledger = Ledger::new(key, run_id, Arc::new(store.clone()));
+        ledger.book().next_id = last_id + 1;
+        Desk { ledger, store, _folder: folder }
+    }
+
+    fn cursor(value: i64) -> Option<Cursor> {
+        Some(Cursor { field: "at".into(), value: CursorValue::Int64(value) })
+    }
+
+    impl Desk {
+        async fn confirm(&self, id: u64, taken: Option<u64>) -> Result<Saved, String> {
+            match self.ledger.confirm(id, taken, || {}).await {
+                Ok(saved) => Ok(saved),
+                Err(Refusal::Destination(error)) => Err(error.code),
+                Err(Refusal::State(fault)) => Err(fault.error.code),
+            }
+        }
+
+        async fn saved_id(&self) -> Option<u64> {
+            self.store.last_checkpoint(&self.ledger.key).await.unwrap().map(|saved| saved.id)
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_was_handed_over_can_be_confirmed() {
+        let desk = desk(4).await;
+        for value in 1..=3 {
+            assert_eq!(desk.ledger.stamp(cursor(value), false).unwrap(), Some(4 + value as u64));
+        }
+        assert_eq!(desk.confirm(5, None).await.err().unwrap(), "checkpoint_unknown");
+        assert_eq!(
+            desk.confirm(6, Some(5)).await.err().unwrap(),
+            "checkpoint_unknown",
+            "stamped, not handed over"
+        );
+        assert_eq!(desk.confirm(4, Some(6)).await.err().unwrap(), "checkpoint_unknown", "of an earlier run");
+        assert_eq!(desk.saved_id().await, None, "nothing was saved");
+        desk.confirm(6, Some(6)).await.unwrap();
+        assert_eq!(desk.confirm(6, Some(6)).await.err().unwrap(), "checkpoint_not_newer");
+        assert_eq!(desk.confirm(5, Some(6)).await.err().unwrap(), "checkpoint_not_newer");
+        assert_eq!(desk.saved_id().await, Some(6));
+        assert_eq!(desk.ledger.unconfirmed(), Some(7));
+        desk.confirm(7, Some(7)).await.unwrap();
+        assert_eq!(desk.ledger.unconfirmed(), None);
+        assert!(!desk.ledger.is_complete());
+        assert_eq!(desk.ledger.committed().unwrap().cursor, cursor(3));
+    }
+
+    #[tokio::test]
+    async fn written_is_what_came_before_the_confirmed_checkpoint() {
+        let desk = desk(0).await;
+        desk.ledger.read(30, 3000);
+        for (id, records) in [(1, 10), (2, 25)] {
+            desk.ledger.stamp(cursor(0), id == 2).unwrap();
+            desk.ledger.delivered(id, Totals { records, bytes: records * 100 });
+        }
+        let counters = desk.confirm(1, Some(2)).await.unwrap().counters;
+        assert_eq!((counters.records_read, counters.records_written, counters.bytes_written), (30, 10, 1000));
+        desk.ledger.skip(3, true);
+        desk.ledger.skip(2, false);
+        let counters = desk.confirm(2, Some(2)).await.unwrap().counters;
+        assert_eq!((counters.records_written, desk.ledger.records_skipped()), (22, 5));
+        assert!(desk.ledger.is_complete());
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_unconfirmed_checkpoints_is_thinned_but_never_the_last_one() {
+        let desk = desk(0).await;
+        for _ in 0..CHECKPOINTS_UNCONFIRMED_MAX {
+            assert!(desk.ledger.stamp(cursor(1), false).unwrap().is_some());
+        }
+        assert_eq!(desk.ledger.stamp(cursor(2), false).unwrap(), None);
+        let last = desk.ledger.stamp(cursor(3), true).unwrap().unwrap();
+        desk.confirm(last, Some(last)).await.unwrap();
+        assert!(desk.ledger.is_complete());
+        assert!(desk.ledger.stamp(cursor(4), false).unwrap().is_some(), "there is room again");
+    }
+
+    #[tokio::test]
+    async fn ids_do_not_wrap() {
+        let desk = desk(CHECKPOINT_ID_MAX).await;
+        assert_eq!(desk.ledger.stamp(None, true).unwrap_err().code, "checkpoint_id");
+    }
+
+    #[tokio::test]
+    async fn a_state_that_cannot_be_written_is_the_error_and_nothing_counts_as_saved() {
+        let desk = desk(0).await;
+        desk.ledger.stamp(cursor(1), false).unwrap();
+        let run_id = desk.ledger.run_id;
+        let finished = desk.store.finish_run(
+            run_id,
+            rapidbyte_core::ports::RunStatus::Failed,
+            RunCounters::default(),
+            None,
+        );
+        finished.await.unwrap();
+        assert_eq!(desk.confirm(1, Some(1)).await.err().unwrap(), "state_unavailable");
+        assert_eq!((desk.ledger.saves(), desk.ledger.committed()), (0, None));
+    }
+
+    #[test]
+    fn a_receipt_is_taken_once_and_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("state.db")).unwrap();
+        let key = TaskKey { pipeline: "p".into(), stream: "s".into(), partition: 0 };
+        let ledger = Ledger::new(key, 1, Arc::new(store));
+        let receipt = Receipt { id: 1, cursor: None, complete: false };
+        ledger.note_receipt(receipt.clone()).unwrap();
+        assert_eq!(ledger.note_receipt(receipt.clone()).unwrap_err().code, "receipt_twice");
+        assert_eq!(ledger.close_receipts(), Some(receipt.clone()));
+        assert_eq!(ledger.note_receipt(receipt).unwrap_err().code, "receipt_late");
+        assert_eq!(ledger.close_receipts(), None);
+    }
+}

@@ -31,19 +31,26 @@ pub(crate) struct Receipt {
     pub complete: bool,
 }
 
-/// How a stream was read when its state was written: a cursor of one kind of reading means nothing to another.
+/// How a stream is read, remembered from run to run: a cursor of one kind of reading means nothing to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shape {
     pub sync_mode: SyncMode,
     pub cursor_field: Option<String>,
+    /// Checkpoints up to this id are of an earlier shape. What a destination still holds of them is not continued.
+    pub after: u64,
 }
 
 impl Shape {
-    pub fn of(task: &Task) -> Self {
+    fn of(task: &Task, after: u64) -> Self {
         Shape {
             sync_mode: task.sync_mode,
             cursor_field: task.cursor.as_ref().map(|cursor| cursor.field.clone()),
+            after,
         }
+    }
+
+    fn reads_like(&self, other: &Shape) -> bool {
+        self.sync_mode == other.sync_mode && self.cursor_field == other.cursor_field
     }
 
     fn describe(&self) -> String {
@@ -78,6 +85,8 @@ pub(crate) struct Start {
     pub adopt: Option<SavedCheckpoint>,
     /// The newest commit that both know.
     pub committed: Option<SavedCheckpoint>,
+    /// How the stream is read from here on; to be remembered before anything is read.
+    pub shape: Shape,
     pub warnings: Vec<String>,
 }
 
@@ -125,13 +134,18 @@ pub(crate) fn decide(known: &Known<'_>) -> Result<Start, ConnectorError> {
         Some(base) => same_reading(known, base, &mut warnings)?,
         None => None,
     };
+    let shape = match (&base, known.shape) {
+        (Some(_), Some(before)) => before.clone(),
+        (Some(_), None) => Shape::of(task, 0),
+        (None, _) => Shape::of(task, last_id),
+    };
 
     let resume = base.as_ref().is_some_and(|base| {
         base.cursor.is_some() && (task.sync_mode != SyncMode::FullRefresh || !base.complete)
     });
     let position = if resume { base.as_ref().and_then(|base| base.cursor.clone()) } else { None };
     let reply = if resume { CheckpointReply::Resume } else { CheckpointReply::Restart };
-    Ok(Start { position, reply, last_id, adopt, committed: base, warnings })
+    Ok(Start { position, reply, last_id, adopt, committed: base, shape, warnings })
 }
 
 /// Writing everything again changes nothing.
@@ -175,9 +189,11 @@ fn same_reading(
     warnings: &mut Vec<String>,
 ) -> Result<Option<SavedCheckpoint>, ConnectorError> {
     let task = known.task;
-    let now = Shape::of(task);
+    let now = Shape::of(task, 0);
     let difference = match known.shape {
-        Some(before) if *before != now => Some(before.describe()),
+        // Of an earlier shape than the one remembered: the run that changed it died before it had committed anything.
+        Some(before) if base.id <= before.after => Some("in another way".to_owned()),
+        Some(before) if !before.reads_like(&now) => Some(before.describe()),
         Some(_) => None,
         None => other_cursor_field(task, base.cursor.as_ref()).map(|field| format!("by `{field}`")),
     };
@@ -276,3 +292,6 @@ fn is_decimal(text: &str) -> bool {
                 .bytes()
                 .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')))
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use crate::memory::MemoryPlan;
 use crate::plan::Task;
 use crate::pump::{Link, pump};
 use crate::report::StreamReport;
-use crate::resume::{Shape, Start};
+use crate::resume::Start;
 use crate::services::{StageServices, Voice};
 use crate::shared::{TaskShared, decision_origin};
 use crate::spec::{Connectors, Plugged, Ports};
@@ -43,15 +43,15 @@ pub(crate) async fn run_task(
     let mut report = StreamReport::unstarted(&task);
     report.started = true;
     ports.reached("engine.claim.before");
-    let run_id = match ports.state.begin_run(&key.pipeline, &key.stream).await {
-        Ok(run_id) => run_id,
-        Err(error) => {
+    let mut claim = match Claim::take(&ports, &key).await {
+        Ok(claim) => claim,
+        Err(fault) => {
             report.status = RunStatus::Failed;
-            report.error = Some(Fault::state(&error));
+            report.error = Some(fault);
             return finished(report, &ports, &key, began);
         }
     };
-    let mut claim = Claim { ports: ports.clone(), run_id: Some(run_id) };
+    let run_id = claim.run_id;
     ports.reached("engine.claim.after");
 
     match execute(task, memory, connectors, &ports, run_id).await {
@@ -64,7 +64,7 @@ pub(crate) async fn run_task(
 
     ports.reached("engine.finish.before");
     let error = report.error.as_ref().map(ToString::to_string);
-    claim.run_id = None;
+    claim.held = false;
     if let Err(error) = ports.state.finish_run(run_id, report.status, report.counters, error.as_deref()).await
     {
         // What was committed is committed and saved; only the row of history stays open until this process ends.
@@ -85,16 +85,39 @@ fn finished(mut report: StreamReport, ports: &Ports, key: &TaskKey, began: Insta
     report
 }
 
-/// Frees the claim if the task's future is dropped in the middle.
+/// The claim on a stream. Frees it if the task's future is dropped in the middle.
 struct Claim {
     ports: Ports,
-    run_id: Option<i64>,
+    run_id: i64,
+    held: bool,
+}
+
+impl Claim {
+    async fn take(ports: &Ports, key: &TaskKey) -> Result<Self, Fault> {
+        let (ports, key) = (ports.clone(), key.clone());
+        // A task of its own: if nobody waits for the answer any more, the claim is dropped and freed all the same.
+        let taking = tokio::spawn(async move {
+            match ports.state.begin_run(&key.pipeline, &key.stream).await {
+                Ok(run_id) => Ok(Claim { ports, run_id, held: true }),
+                Err(error) => Err(Fault::state(&error)),
+            }
+        });
+        taking.await.unwrap_or_else(|error| {
+            Err(Fault::new(
+                Origin::Engine,
+                "engine",
+                ConnectorError::internal("task_ended", error.to_string()),
+            ))
+        })
+    }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let Some(run_id) = self.run_id.take() else { return };
-        let state = self.ports.state.clone();
+        if !self.held {
+            return;
+        }
+        let (state, run_id) = (self.ports.state.clone(), self.run_id);
         // Without a runtime the process is ending, which frees the claim as well.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
@@ -294,9 +317,8 @@ impl Running {
             .decide(receipt.as_ref())
             .map_err(|error| Fault::new(decision_origin(&error), "engine", error))?;
         shared.ledger.begin(&start).await?;
-        let shape = Shape::of(&shared.task);
-        if shared.shape.as_ref() != Some(&shape) {
-            let json = serde_json::to_vec(&shape).unwrap_or_default();
+        if shared.shape.as_ref() != Some(&start.shape) {
+            let json = serde_json::to_vec(&start.shape).unwrap_or_default();
             let scope = task_scope_name(&shared.task.key);
             let stored = shared.ports.state.put(&scope, SHAPE_KEY, &json).await;
             stored.map_err(|error| Fault::state(&error))?;

@@ -197,6 +197,140 @@ fn another_cursor_field_is_not_continued_by_the_old_value() {
     }
 }
 
+/// Killed at any point after the cursor field was changed, the stream is still never continued by the old value.
+#[test]
+fn another_cursor_field_is_not_continued_after_a_kill_either() {
+    let changed = || {
+        let mut stage = stage(SyncMode::Incremental, WriteMode::Upsert);
+        stage.run();
+        // Every row changes; by `id`, all of them are below the old cursor.
+        stage.world.set_source(
+            STREAM,
+            rows(10).iter().map(|row| Row { seq: row.seq + 10, value: -1, ..*row }).collect(),
+        );
+        let mut by_id = stream(STREAM, SyncMode::Incremental, WriteMode::Upsert);
+        by_id.cursor.as_mut().unwrap().field = "id".into();
+        stage.spec.streams = rapidbyte_engine::Selection::Listed(vec![by_id]);
+        stage
+    };
+    let steps = changed().process(Strike::Never, 0).steps;
+    for at in 1..=steps {
+        let stage = changed();
+        drop(stage.process(Strike::Kill(at), 0));
+        assert_eq!(only(&stage.run()).status, RunStatus::Succeeded);
+        let table = sorted(stage.world.table(STREAM).rows);
+        assert_eq!(table, sorted(stage.world.source(STREAM)), "killed at {at}");
+    }
+}
+
+#[test]
+fn a_reset_drops_what_is_staged() {
+    let mut stage = stage(SyncMode::FullRefresh, WriteMode::Replace);
+    stage.behaviour.mischief = Mischief::DestinationFailsAtSecondCheckpoint;
+    stage.run();
+    assert_eq!(stage.world.table(STREAM).staged.len(), 6);
+    block_on(stage.store().reset("p", Some(STREAM))).unwrap();
+    stage.behaviour.mischief = Mischief::None;
+    let report = stage.run();
+    assert_eq!(only(&report).counters.records_read, 10);
+    assert_eq!(sorted(stage.world.table(STREAM).rows), rows(10));
+}
+
+#[test]
+fn a_run_that_is_dropped_gives_its_claim_back() {
+    let stage = append();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let cancellation = rapidbyte_engine::Cancellation::new();
+        let striker =
+            std::sync::Arc::new(crate::support::strike::Striker::new(Strike::Never, 0, cancellation.clone()));
+        let store = std::sync::Arc::new(stage.store());
+        let ports = rapidbyte_engine::Ports {
+            state: store.clone(),
+            observer: std::sync::Arc::new(Deaf),
+            cancellation,
+        };
+        let connectors = stage.connectors(&striker);
+        let plan =
+            rapidbyte_engine::plan(&stage.spec, &connectors, &ports, &Default::default()).await.unwrap();
+        let mut running = Box::pin(rapidbyte_engine::run(plan, &connectors, &ports));
+        let claimed = async {
+            while store.runs(None, 1).await.unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = &mut running => panic!("it was to be dropped in the middle"),
+            () = claimed => drop(running),
+        }
+        while store.runs(None, 1).await.unwrap()[0].status == RunStatus::Running {
+            tokio::task::yield_now().await;
+        }
+        assert!(store.begin_run("p", STREAM).await.is_ok());
+    });
+}
+
+struct Deaf;
+
+impl rapidbyte_core::ports::Observer for Deaf {
+    fn observe(&self, _: rapidbyte_core::ports::RunEvent<'_>) {}
+}
+
+#[test]
+fn tasks_wait_for_their_turn() {
+    let names = ["a", "b", "c"];
+    let mut stage =
+        Stage::new(names.map(|name| stream(name, SyncMode::FullRefresh, WriteMode::Append)).to_vec());
+    for name in names {
+        stage.world.set_source(name, rows(5));
+    }
+    stage.spec.resources.parallelism = 1;
+    let events = stage.process(Strike::Never, 3).events;
+    let turns: Vec<&str> =
+        events.iter().filter(|event| !event.contains("saved")).map(|event| &event[..1]).collect();
+    assert_eq!(turns, ["a", "a", "b", "b", "c", "c"], "{events:?}");
+
+    stage.spec.resources.parallelism = 3;
+    let events = stage.process(Strike::Never, 3).events;
+    let started = events.iter().take_while(|event| event.contains("started")).count();
+    assert_eq!(started, 3, "side by side: {events:?}");
+}
+
+/// On real threads, many times: whatever the order, every stream is exact.
+#[test]
+fn streams_side_by_side_on_threads_are_exact() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let modes = [WriteMode::Append, WriteMode::Replace, WriteMode::Upsert];
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+    for round in 0..20 {
+        let streams = names.iter().enumerate();
+        let streams = streams.map(|(n, name)| stream(name, SyncMode::FullRefresh, modes[n % 3])).collect();
+        let mut stage = Stage::new(streams).with_transforms(round % 2);
+        stage.behaviour.batch_rows = 1 + round;
+        for name in names {
+            stage.world.set_source(name, rows(200));
+        }
+        let report = runtime.block_on(async {
+            let cancellation = rapidbyte_engine::Cancellation::new();
+            let striker =
+                crate::support::strike::Striker::new(Strike::Never, round as u64, cancellation.clone());
+            let striker = std::sync::Arc::new(striker);
+            let store = std::sync::Arc::new(stage.store());
+            let ports =
+                rapidbyte_engine::Ports { state: store, observer: std::sync::Arc::new(Deaf), cancellation };
+            let connectors = stage.connectors(&striker);
+            let plan =
+                rapidbyte_engine::plan(&stage.spec, &connectors, &ports, &Default::default()).await.unwrap();
+            rapidbyte_engine::run(plan, &connectors, &ports).await
+        });
+        assert_eq!(report.status(), RunStatus::Succeeded, "{report:?}");
+        for name in names {
+            assert_eq!(sorted(stage.world.table(name).rows), rows(200), "{name}, round {round}");
+        }
+    }
+}
+
 #[test]
 fn the_first_error_is_the_cause_and_the_others_are_not_heard() {
     let origins = [

@@ -236,8 +236,12 @@ impl FakeInstance {
             Some(other) => panic!("a position of another type: {other:?}"),
         };
         assert!(behaviour.ordered || stream.position.is_none(), "nothing to continue by");
-        let rows: Vec<Row> =
-            self.world.source(&stream.name).into_iter().filter(|row| row.seq > behind).collect();
+        // Full refreshes are ordered by `seq` too.
+        let by_id = stream.cursor.as_ref().is_some_and(|cursor| cursor.field == "id");
+        let place = move |row: &Row| if by_id { row.id } else { row.seq };
+        let mut rows = self.world.source(&stream.name);
+        rows.retain(|row| place(row) > behind);
+        rows.sort_by_key(place);
         self.striker.step("source.begin").await?;
         if self.is(Mischief::SourcePanics) {
             panic!("the adapter is broken");
@@ -265,27 +269,27 @@ impl FakeInstance {
             if self.is(Mischief::SourceStuck) && index == 1 {
                 std::future::pending::<()>().await;
             }
-            last = batch.last().map(|row| row.seq);
+            last = batch.last().map(place);
             uncovered += 1;
             if behaviour.ordered && uncovered == behaviour.checkpoint_batches {
-                self.mark(last).await?;
+                self.mark(by_id, last).await?;
                 uncovered = 0;
             }
         }
         if behaviour.ordered && uncovered > 0 && !self.is(Mischief::SourceEndsWithoutLastCheckpoint) {
-            self.mark(last).await?;
+            self.mark(by_id, last).await?;
         }
         self.striker.step("source.end").await
     }
 
-    async fn mark(&self, seq: Option<i64>) -> Result<(), ConnectorError> {
+    async fn mark(&self, by_id: bool, place: Option<i64>) -> Result<(), ConnectorError> {
         self.striker.step("source.checkpoint").await?;
-        let value = match seq {
+        let value = match place {
             Some(_) if self.is(Mischief::SourceCursorIsNotJson) => CursorValue::Json("{".into()),
-            Some(seq) => CursorValue::Int64(seq),
+            Some(place) => CursorValue::Int64(place),
             None => return Ok(()),
         };
-        let cursor = Cursor { field: "seq".into(), value };
+        let cursor = Cursor { field: if by_id { "id" } else { "seq" }.into(), value };
         let reply = self.io.services.checkpoint(self.event(CheckpointKind::Source, 0, Some(cursor))).await?;
         assert_eq!(reply, CheckpointReply::Accepted);
         Ok(())
