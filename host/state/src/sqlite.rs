@@ -4,22 +4,28 @@
 //! One connection behind a mutex, used on threads that may block. Every method is one `IMMEDIATE` transaction, so what a
 //! method has read still holds when it writes, across processes too.
 
+mod explain;
+mod rows;
+mod write;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use rapidbyte_core::contract::{Cursor, CursorValue};
-use rapidbyte_core::limits::{CHECKPOINT_ID_MAX, RESET_ID_STEP};
+use rapidbyte_core::limits::RESET_ID_STEP;
 use rapidbyte_core::ports::{
     RunCounters, RunRecord, RunStatus, SavedCheckpoint, SavedPosition, StateError, StateStore, TaskKey,
 };
-use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::holder::{self, Holder};
-use crate::limits::{BUSY_TIMEOUT, CHECKPOINTS_KEPT, ERROR_BYTES_MAX, JOURNAL_BYTES_MAX, RUNS_KEPT};
+use crate::limits::{BUSY_TIMEOUT, ERROR_BYTES_MAX, JOURNAL_BYTES_MAX, RUNS_KEPT};
 use crate::schema::{self, SchemaError};
+use explain::{explain_io, sqlite_error, unavailable};
+use rows::{
+    cut, integer, newest_checkpoint, now, run_status, saved_checkpoint, store_value, unsigned, value,
+};
+use write::Write;
 
 /// State in one SQLite file. Cheap to clone; the clones share the connection and the process's claims.
 #[derive(Clone)]
@@ -117,160 +123,6 @@ impl SqliteStore {
         task.await.unwrap_or_else(|error| {
             Err(unavailable(&self.inner.path, format!("the state's thread ended: {error}")))
         })
-    }
-}
-
-/// An open transaction with what its work needs.
-struct Write<'a> {
-    inner: &'a Inner,
-    transaction: &'a Transaction<'a>,
-    /// This process, once it has claimed anything.
-    holder: Option<&'a str>,
-}
-
-impl Write<'_> {
-    fn error(&self, error: rusqlite::Error) -> StateError {
-        sqlite_error(&self.inner.path, &error)
-    }
-
-    fn refuse(&self, message: impl Into<String>) -> StateError {
-        unavailable(&self.inner.path, message)
-    }
-
-    /// Fails if a living process runs one of these streams; marks the runs of dead ones as crashed.
-    fn take_over(&self, pipeline: &str, stream: Option<&str>) -> Result<(), StateError> {
-        let running = {
-            let mut statement = self
-                .transaction
-                .prepare_cached(
-                    "SELECT id, stream, holder, holder_name FROM sync_runs
-                     WHERE status = 'running' AND pipeline = ?1 AND (?2 IS NULL OR stream = ?2) ORDER BY stream",
-                )
-                .map_err(|error| self.error(error))?;
-            let rows = statement.query_map(params![pipeline, stream], |row| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    row.get::<_, String>(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get::<_, String>(3)?,
-                ))
-            });
-            rows.and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>).map_err(|error| self.error(error))?
-        };
-        for (run_id, stream, holder_id, holder_name) in running {
-            let ours = self.holder == Some(holder_id.as_str());
-            let alive = ours
-                || holder::is_alive(&self.inner.holders, &holder_id).map_err(|error| {
-                    let folder = self.inner.holders.display();
-                    self.refuse(format!(
-                        "cannot tell whether {holder_name} still runs (lock files in `{folder}`): {error}"
-                    ))
-                })?;
-            if alive {
-                let holder = if ours { "this very process".to_owned() } else { holder_name };
-                return Err(StateError::Busy { pipeline: pipeline.to_owned(), stream, holder });
-            }
-            tracing::info!(
-                pipeline,
-                stream,
-                run_id,
-                holder_name,
-                "the process of this run died; taking over"
-            );
-            self.transaction
-                .execute(
-                    "UPDATE sync_runs SET status = 'crashed', finished_at = ?2, error = ?3 WHERE id = ?1",
-                    params![run_id, now(), format!("{holder_name} died")],
-                )
-                .map_err(|error| self.error(error))?;
-        }
-        Ok(())
-    }
-
-    /// Fails unless this process still holds the run.
-    fn holds(&self, run_id: i64) -> Result<(), StateError> {
-        let row: Option<(String, String)> = self
-            .transaction
-            .query_row("SELECT status, holder FROM sync_runs WHERE id = ?1", [run_id], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()
-            .map_err(|error| self.error(error))?;
-        match row {
-            Some((status, holder)) if status == "running" && self.holder == Some(holder.as_str()) => Ok(()),
-            Some((status, _)) => {
-                Err(self.refuse(format!("run {run_id} is not this process's any more: it is {status}")))
-            }
-            None => Err(self.refuse(format!("run {run_id} is gone"))),
-        }
-    }
-
-    fn newest(&self, key: &TaskKey) -> Result<Option<SavedCheckpoint>, StateError> {
-        newest_checkpoint(self.transaction, key).map_err(|error| self.error(error))
-    }
-
-    fn insert(
-        &self,
-        key: &TaskKey,
-        run_id: Option<i64>,
-        checkpoint: &SavedCheckpoint,
-    ) -> Result<(), StateError> {
-        let id = checkpoint_id(checkpoint.id)
-            .ok_or_else(|| self.refuse(format!("checkpoint id {} is out of range", checkpoint.id)))?;
-        let parts =
-            checkpoint.cursor.as_ref().map(|c| (c.field.as_str(), c.value.type_name(), c.value.value_text()));
-        let (field, kind, value) = match &parts {
-            Some((field, kind, value)) => (Some(*field), Some(*kind), Some(value.as_str())),
-            None => (None, None, None),
-        };
-        let task = params![
-            key.pipeline,
-            key.stream,
-            key.partition,
-            id,
-            run_id,
-            field,
-            kind,
-            value,
-            checkpoint.complete,
-            checkpoint.reset,
-            checkpoint.saved_at
-        ];
-        let execute = || -> rusqlite::Result<()> {
-            self.transaction
-                .prepare_cached(
-                    "INSERT INTO checkpoints (pipeline, stream, partition_index, id, run_id, cursor_field, cursor_type,
-                                              cursor_value, complete, reset, saved_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                )?
-                .execute(task)?;
-            let place = params![key.pipeline, key.stream, key.partition, CHECKPOINTS_KEPT];
-            self.transaction
-                .prepare_cached(
-                    "DELETE FROM checkpoints WHERE pipeline = ?1 AND stream = ?2 AND partition_index = ?3 AND id <=
-                         (SELECT id FROM checkpoints WHERE pipeline = ?1 AND stream = ?2 AND partition_index = ?3
-                          ORDER BY id DESC LIMIT 1 OFFSET ?4)",
-                )?
-                .execute(place)?;
-            if field.is_some() {
-                self.transaction
-                    .prepare_cached(
-                        "INSERT INTO sync_cursors (pipeline, stream, partition_index, cursor_field, cursor_type,
-                                                   cursor_value, updated_at)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                         ON CONFLICT DO UPDATE SET cursor_field = ?4, cursor_type = ?5, cursor_value = ?6, updated_at = ?7",
-                    )?
-                    .execute(params![key.pipeline, key.stream, key.partition, field, kind, value, checkpoint.saved_at])?;
-            } else {
-                self.transaction
-                    .prepare_cached(
-                        "DELETE FROM sync_cursors WHERE pipeline = ?1 AND stream = ?2 AND partition_index = ?3",
-                    )?
-                    .execute(params![key.pipeline, key.stream, key.partition])?;
-            }
-            Ok(())
-        };
-        execute().map_err(|error| self.error(error))
     }
 }
 
@@ -543,94 +395,6 @@ fn prepare(connection: &mut Connection) -> Result<(), SchemaError> {
     schema::migrate(connection)
 }
 
-fn newest_checkpoint(connection: &Connection, key: &TaskKey) -> rusqlite::Result<Option<SavedCheckpoint>> {
-    connection
-        .prepare_cached(
-            "SELECT id, cursor_field, cursor_type, cursor_value, complete, reset, saved_at FROM checkpoints
-             WHERE pipeline = ?1 AND stream = ?2 AND partition_index = ?3 ORDER BY id DESC LIMIT 1",
-        )?
-        .query_row(params![key.pipeline, key.stream, key.partition], |row| saved_checkpoint(row, 0))
-        .optional()
-}
-
-/// Reads the columns id, cursor field, type and value, complete, reset, saved at, from `first` on.
-fn saved_checkpoint(row: &Row<'_>, first: usize) -> rusqlite::Result<SavedCheckpoint> {
-    let cursor = match row.get::<_, Option<String>>(first + 1)? {
-        None => None,
-        Some(field) => {
-            let (kind, value): (String, String) = (row.get(first + 2)?, row.get(first + 3)?);
-            let value = CursorValue::from_parts(&kind, &value).ok_or_else(|| {
-                conversion(first + 3, format!("`{value}` is not a cursor of type `{kind}`"))
-            })?;
-            Some(Cursor { field, value })
-        }
-    };
-    Ok(SavedCheckpoint {
-        id: unsigned(row, first)?,
-        cursor,
-        complete: row.get(first + 4)?,
-        reset: row.get(first + 5)?,
-        saved_at: row.get(first + 6)?,
-    })
-}
-
-fn value(connection: &Connection, scope: &str, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection
-        .prepare_cached("SELECT value FROM connector_state WHERE scope = ?1 AND key = ?2")?
-        .query_row([scope, key], |row| row.get(0))
-        .optional()
-}
-
-fn store_value(connection: &Connection, scope: &str, key: &str, value: &[u8]) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO connector_state (scope, key, value, updated_at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET value = ?3, updated_at = ?4",
-        )?
-        .execute(params![scope, key, value, now()])
-        .map(|_| ())
-}
-
-fn run_status(row: &Row<'_>, column: usize) -> rusqlite::Result<RunStatus> {
-    use RunStatus::*;
-    let word: String = row.get(column)?;
-    [Running, Succeeded, Failed, Stopped, Crashed]
-        .into_iter()
-        .find(|status| status.as_str() == word)
-        .ok_or_else(|| conversion(column, format!("`{word}` is not a status")))
-}
-
-fn conversion(column: usize, message: String) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, message.into())
-}
-
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let value: i64 = row.get(column)?;
-    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
-}
-
-/// A counter as SQLite keeps it: 64 bits with a sign.
-fn integer(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn checkpoint_id(id: u64) -> Option<i64> {
-    if id == 0 || id > CHECKPOINT_ID_MAX { None } else { i64::try_from(id).ok() }
-}
-
-/// Seconds since the epoch.
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| integer(since.as_secs()))
-}
-
-fn cut(text: &str, bytes_max: usize) -> String {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
-}
-
 /// Makes the file readable for its owner only: cursors may be personal data. SQLite's own files follow its mode.
 fn create_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
@@ -643,38 +407,42 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     options.open(path).map(|_| ())
 }
 
-fn explain_io(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-            format!("{error}; make the folder writable, or name another place in `state.path`")
-        }
-        std::io::ErrorKind::StorageFull => {
-            format!("{error}; free some space and run again: what was committed before is safe")
-        }
-        _ => error.to_string(),
+#[cfg(test)]
+mod tests {
+    use rapidbyte_core::contract::{Cursor, CursorValue};
+
+    use super::*;
+
+    /// A file that cannot grow behaves as a full disk does.
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_loses_nothing_that_was_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("state.db")).unwrap();
+        let run = store.begin_run("p", "s").await.unwrap();
+        let pages = |sql: &str| {
+            let database = store.inner.database.lock().unwrap();
+            database.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        pages(&format!("PRAGMA max_page_count = {}", pages("PRAGMA page_count") + 4));
+        let key = TaskKey { pipeline: "p".into(), stream: "s".into(), partition: 0 };
+        let mut answered = 0;
+        let error = loop {
+            let checkpoint = SavedCheckpoint {
+                id: answered + 1,
+                cursor: Some(Cursor { field: "id".into(), value: CursorValue::Utf8("x".repeat(3000)) }),
+                complete: false,
+                reset: false,
+                saved_at: 1,
+            };
+            match store.save_checkpoint(run, &key, &checkpoint, RunCounters::default()).await {
+                Ok(()) => answered += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("free some space"), "{error}");
+        assert!(answered > 0);
+        assert_eq!(store.last_checkpoint(&key).await.unwrap().unwrap().id, answered);
+        pages("PRAGMA max_page_count = 100000");
+        store.finish_run(run, RunStatus::Failed, RunCounters::default(), None).await.unwrap();
     }
-}
-
-fn unavailable(path: &Path, message: impl Into<String>) -> StateError {
-    StateError::Unavailable { location: path.display().to_string(), message: message.into() }
-}
-
-/// What SQLite said, with the next step.
-fn sqlite_error(path: &Path, error: &rusqlite::Error) -> StateError {
-    let next = match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            "the file is damaged or not a state database; move it away and run again: transactional destinations know \
-             from their receipts where to go on"
-        }
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            "make the file and its folder writable, or name another place in `state.path`"
-        }
-        Some(ErrorCode::DiskFull) => "free some space and run again: what was committed before is safe",
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another process kept it locked for too long; find out which one and run again"
-        }
-        Some(ErrorCode::SystemIoFailure) => "the disk or file system fails; check it and run again",
-        _ => return unavailable(path, error.to_string()),
-    };
-    unavailable(path, format!("{error}; {next}"))
 }
