@@ -102,13 +102,13 @@ impl Claim {
                 Err(error) => Err(Fault::state(&error)),
             }
         });
-        taking.await.unwrap_or_else(|error| {
-            Err(Fault::new(
-                Origin::Engine,
-                "engine",
-                ConnectorError::internal("task_ended", error.to_string()),
-            ))
-        })
+        match taking.await {
+            Ok(taken) => taken,
+            Err(error) => {
+                let error = ConnectorError::internal("task_ended", error.to_string());
+                Err(Fault::new(Origin::Engine, "engine", error))
+            }
+        }
     }
 }
 

@@ -330,6 +330,24 @@ async fn damage_in_the_middle_is_an_error_and_not_a_wrong_answer() {
     assert!(error.to_string().contains("damaged"), "{error}");
 }
 
+/// Whoever deletes the database after a crash seldom thinks of the log beside it.
+#[tokio::test]
+async fn a_log_without_its_database_is_not_replayed() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let run = store.begin_run("p", "s").await.unwrap();
+    store.save_checkpoint(run, &key("s"), &checkpoint(1, CursorValue::Int64(1)), counters(0)).await.unwrap();
+    let log = fixture.path().with_extension("db-wal");
+    let bytes = std::fs::read(&log).unwrap();
+    assert!(!bytes.is_empty());
+    drop(store);
+    std::fs::remove_file(fixture.path()).unwrap();
+    std::fs::write(&log, bytes).unwrap();
+    let store = fixture.open();
+    assert_eq!(store.last_checkpoint(&key("s")).await.unwrap(), None);
+    store.begin_run("p", "s").await.unwrap();
+}
+
 #[tokio::test]
 async fn a_cursor_that_makes_no_sense_is_an_error() {
     let fixture = Fixture::new();

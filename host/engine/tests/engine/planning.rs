@@ -32,13 +32,13 @@ fn stage(streams: Vec<StreamSpec>) -> Stage {
     stage
 }
 
-fn planned(stage: &Stage, only: &[&str]) -> Result<RunPlan, PlanError> {
+fn planned(stage: &Stage, only: &[&str]) -> Result<RunPlan, Box<PlanError>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let ports = ports(stage);
         let striker = Arc::new(Striker::new(Strike::Never, 0, ports.cancellation.clone()));
         let options = PlanOptions { only: only.iter().map(|name| (*name).to_owned()).collect() };
-        plan(&stage.spec, &stage.connectors(&striker), &ports, &options).await
+        plan(&stage.spec, &stage.connectors(&striker), &ports, &options).await.map_err(Box::new)
     })
 }
 
@@ -52,7 +52,7 @@ fn checked(stage: &Stage) -> CheckReport {
 }
 
 fn problems(stage: &Stage) -> Vec<Problem> {
-    match planned(stage, &[]) {
+    match planned(stage, &[]).map_err(|error| *error) {
         Err(PlanError::Refused(problems)) => problems,
         other => panic!("{other:?}"),
     }
@@ -150,7 +150,7 @@ fn refuses_what_destination_or_policies_cannot_do() {
     ] {
         let mut asked = stage(vec![full(WriteMode::Append)]);
         asked.behaviour.mischief = mischief;
-        match planned(&asked, &[]) {
+        match planned(&asked, &[]).map_err(|error| *error) {
             Err(PlanError::Connector(fault)) => assert_eq!(fault.error.code, code),
             other => panic!("{other:?}"),
         }
@@ -172,7 +172,7 @@ fn takes_the_streams_own_key_and_only_what_was_picked() {
 
     let made = planned(&asked, &["orders"]).unwrap();
     assert_eq!(made.tasks.len(), 1);
-    match planned(&asked, &["ordrs"]) {
+    match planned(&asked, &["ordrs"]).map_err(|error| *error) {
         Err(PlanError::Refused(found)) => {
             assert_eq!(found[0].hint.as_deref(), Some("did you mean `orders`?"))
         }
