@@ -23,7 +23,9 @@ pub use crate::wire::Take;
 const SETTINGS: &str = "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; \
     SET extra_float_digits = 3; SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET xmlbinary = 'base64'; \
     SET xmloption = 'content'; SET standard_conforming_strings = on; SET statement_timeout = 0; \
-    SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+    SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+    SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
+    WHERE name IN ('idle_session_timeout', 'transaction_timeout')";
 
 /// A connection and the task that drives it. Dropping it closes the connection.
 pub struct Session {

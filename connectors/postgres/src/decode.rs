@@ -376,7 +376,7 @@ impl Column {
     }
 
     fn finish(&mut self, rows: usize) -> Result<ArrayRef, Reason> {
-        let next = Values::new(self.codec, rows.max(ROWS_EXPECTED), self.text_bytes_expected);
+        let next = Values::new(self.codec, rows + rows / 8 + 1, self.text_bytes_expected);
         let values = std::mem::replace(&mut self.values, next);
         let nulls = self.nulls.finish();
         let codec = self.codec;

@@ -48,6 +48,13 @@ pub(crate) async fn read(
     if request.dry_run {
         return dry_run(session, &relation, &plan, ctx).await;
     }
+    let order = match &plan.order {
+        Order::Unordered => "as it lies",
+        Order::Key(_) => "by primary key",
+        Order::Cursor { .. } => "by cursor",
+    };
+    let fields = [("order", order.into()), ("continues", plan.position.is_some().into())];
+    ctx.log().debug("reading", &fields);
     let mut pump = Pump::new(ctx, stream, &relation, &plan);
     let mut records_left = request.max_records;
     for part in plan.parts(&relation) {
