@@ -5,8 +5,9 @@
 #![allow(dead_code)]
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 
 /// The binary under test.
@@ -203,15 +204,19 @@ impl Invocation {
 
     /// Starts it with its output kept for [`Running::wait`].
     pub fn start(mut self) -> Running {
-        let child =
-            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-        Running { child, filters: self.filters }
+        let child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the binary starts");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        Running { child, stderr, said: String::new(), filters: self.filters }
     }
 }
 
 /// A command that is running.
 pub struct Running {
     child: Child,
+    stderr: BufReader<ChildStderr>,
+    /// What was read of stderr so far.
+    said: String,
     filters: Vec<(String, &'static str)>,
 }
 
@@ -230,8 +235,22 @@ impl Running {
         self.child.try_wait().expect("a child").is_none()
     }
 
-    pub fn wait(self) -> Outcome {
-        let output = self.child.wait_with_output().expect("it ends");
+    /// Returns once it has said this on stderr.
+    pub fn wait_until_it_says(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            let read = self.stderr.read_line(&mut line).expect("stderr is UTF-8");
+            self.said.push_str(&line);
+            assert!(read > 0, "it ended without saying `{text}`:\n{}", self.said);
+        }
+    }
+
+    /// Waits until it ends. For commands that say little on stdout: nobody reads it meanwhile.
+    pub fn wait(mut self) -> Outcome {
+        self.stderr.read_to_string(&mut self.said).expect("stderr is UTF-8");
+        let mut output = self.child.wait_with_output().expect("it ends");
+        output.stderr = self.said.into_bytes();
         Outcome::new(output, self.filters)
     }
 }
