@@ -58,7 +58,13 @@ fn derive_struct(input: &DeriveInput, fields: &Fields) -> Result<TokenStream> {
         let defaulted = names.default || container.default;
         let default = options.default.map_or_else(
             || quote! { ::core::option::Option::None },
-            |value| quote! { ::core::option::Option::Some(#value) },
+            |value| {
+                quote! {
+                    ::core::option::Option::Some(
+                        #value.checked(&<#field_type as ::rapidbyte_sdk::schema::SchemaType>::NODE)
+                    )
+                }
+            },
         );
         let secret = options.secret;
         nodes.push(quote! {
@@ -140,7 +146,8 @@ fn description(attributes: &[Attribute]) -> String {
             continue;
         }
         let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &meta.value else { continue };
-        for line in text.value().lines() {
+        // An empty doc line has no lines, but parts paragraphs.
+        for line in text.value().split('\n') {
             let line = line.trim();
             match paragraphs.last_mut() {
                 _ if line.is_empty() => paragraphs.push(String::new()),
@@ -211,7 +218,11 @@ fn default_value(value: &Expr) -> Result<TokenStream> {
                 return Err(Error::new(value.span(), "the default does not fit 64 bits"));
             }
             let literal = Literal::i128_suffixed(parsed);
-            let signed = if negative { quote! { -#literal } } else { quote! { #literal } };
+            let signed = if negative {
+                quote! { -#literal }
+            } else {
+                quote! { #literal }
+            };
             Ok(quote! { ::rapidbyte_sdk::schema::DefaultValue::Int(#signed) })
         }
         Lit::Float(float) => {

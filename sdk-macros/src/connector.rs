@@ -5,8 +5,7 @@ use quote::{format_ident, quote};
 use syn::spanned::Spanned;
 use syn::{Error, Ident, Item, Result};
 
-const USAGE: &str =
-    "name the connector's role: `#[connector(source)]`, `#[connector(destination)]` or `#[connector(transform)]`";
+const USAGE: &str = "name the connector's role: `#[connector(source)]`, `#[connector(destination)]` or `#[connector(transform)]`";
 
 #[derive(Clone, Copy)]
 enum Role {

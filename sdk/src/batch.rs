@@ -188,7 +188,7 @@ impl Decoding {
 mod tests {
     use std::collections::HashMap;
 
-    use arrow_array::builder::{Int32DictionaryArray, StringDictionaryBuilder};
+    use arrow_array::builder::StringDictionaryBuilder;
     use arrow_array::types::Int32Type;
     use arrow_array::{ArrayRef, Decimal128Array, Int64Array, RecordBatchOptions, StringArray};
     use arrow_schema::Field;
@@ -196,11 +196,12 @@ mod tests {
     use super::*;
 
     fn batch(ids: std::ops::Range<i64>) -> RecordBatch {
-        let names: Vec<Option<String>> = ids.clone().map(|id| (id % 3 != 0).then(|| format!("name {id}"))).collect();
-        RecordBatch::try_from_iter([
-            ("id", Arc::new(Int64Array::from_iter_values(ids.clone())) as ArrayRef),
-            ("name", Arc::new(StringArray::from(names)) as ArrayRef),
-            ("amount", Arc::new(Decimal128Array::from_iter_values(ids.map(i128::from))) as ArrayRef),
+        let names: Vec<Option<String>> =
+            ids.clone().map(|id| (id % 3 != 0).then(|| format!("name {id}"))).collect();
+        RecordBatch::try_from_iter_with_nullable([
+            ("id", Arc::new(Int64Array::from_iter_values(ids.clone())) as ArrayRef, false),
+            ("name", Arc::new(StringArray::from(names)) as ArrayRef, true),
+            ("amount", Arc::new(Decimal128Array::from_iter_values(ids.map(i128::from))) as ArrayRef, false),
         ])
         .unwrap()
     }
@@ -225,7 +226,8 @@ mod tests {
         let field = Field::new("x", DataType::Int64, true)
             .with_metadata(HashMap::from([("postgres.type".to_owned(), "bigint".to_owned())]));
         let schema = Arc::new(Schema::new(vec![field]));
-        let other = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![Some(1), None]))]).unwrap();
+        let other =
+            RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![Some(1), None]))]).unwrap();
         for original in [batch(0..3), other.clone(), batch(0..3), other] {
             let frame = encoder.encode(&original).unwrap().to_vec();
             assert_eq!(decoder.decode(frame).unwrap(), original);
@@ -237,7 +239,8 @@ mod tests {
         let (mut encoder, mut decoder) = (FrameEncoder::new(), FrameDecoder::new());
         for rows in [0, 7] {
             let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            let original = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).unwrap();
+            let original =
+                RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).unwrap();
             let frame = encoder.encode(&original).unwrap().to_vec();
             assert_eq!(decoder.decode(frame).unwrap().num_rows(), rows);
         }
@@ -281,7 +284,7 @@ mod tests {
     fn refuses_dictionaries_by_name() {
         let mut builder = StringDictionaryBuilder::<Int32Type>::new();
         builder.append_value("a");
-        let column: Int32DictionaryArray = builder.finish();
+        let column = builder.finish();
         let batch = RecordBatch::try_from_iter([("kind", Arc::new(column) as ArrayRef)]).unwrap();
         let error = FrameEncoder::new().encode(&batch).unwrap_err();
         assert_eq!(error.code, "dictionary_column");

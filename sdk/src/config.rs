@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::ConfigSchema;
 use crate::error::ConnectorError;
-use crate::schema::{ConfigSchema, DefaultValue, Field, Node, Object};
+use crate::schema::{DefaultValue, Field, Node, Object};
 
 /// Reads a configuration, as the host does before `open`. For tests that want a `Config` without a session:
 ///
@@ -25,7 +26,8 @@ use crate::schema::{ConfigSchema, DefaultValue, Field, Node, Object};
 /// ```
 pub fn parse<C: serde::de::DeserializeOwned + ConfigSchema>(json: &str) -> Result<C, ConnectorError> {
     let mut value: Value = serde_json::from_str(json).map_err(|error| {
-        let message = format!("the configuration is not JSON: line {}, column {}", error.line(), error.column());
+        let message =
+            format!("the configuration is not JSON: line {}, column {}", error.line(), error.column());
         ConnectorError::new(crate::ErrorCategory::Config, "invalid_config", message)
     })?;
     if value.is_null() {
@@ -139,7 +141,11 @@ fn check(value: &mut Value, node: &Node, path: &mut Path) -> Result<(), Connecto
     }
 }
 
-fn check_object(map: &mut Map<String, Value>, object: &Object, path: &mut Path) -> Result<(), ConnectorError> {
+fn check_object(
+    map: &mut Map<String, Value>,
+    object: &Object,
+    path: &mut Path,
+) -> Result<(), ConnectorError> {
     for (key, value) in map.iter_mut() {
         let known = |field: &&Field| field.name == key || field.aliases.contains(&key.as_str());
         let Some(field) = object.fields.iter().find(known) else {
@@ -206,4 +212,116 @@ fn suggestion(word: &str, known: &[&str]) -> String {
         .min()
         .map(|(_, candidate)| format!(", did you mean `{candidate}`?"))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize, ConfigSchema)]
+    struct Sample {
+        host: String,
+        #[config(default = 5432)]
+        port: u16,
+        #[config(default = 0.25)]
+        ratio: f64,
+        #[config(default = "require")]
+        tls: Tls,
+        password: Option<String>,
+        #[serde(default, alias = "opts")]
+        options: HashMap<String, u8>,
+        #[serde(default)]
+        columns: Vec<Column>,
+        #[serde(default, deserialize_with = "even")]
+        even: u32,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize, ConfigSchema)]
+    #[serde(rename_all = "snake_case")]
+    enum Tls {
+        Disable,
+        Require,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize, ConfigSchema)]
+    struct Column {
+        name: String,
+        #[config(default = true)]
+        keep: bool,
+    }
+
+    fn even<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        use serde::Deserialize;
+        let number = u32::deserialize(deserializer)?;
+        if number % 2 == 0 { Ok(number) } else { Err(serde::de::Error::custom("must be even")) }
+    }
+
+    #[test]
+    fn fills_in_defaults_at_every_level() {
+        let config: Sample =
+            parse(r#"{ "host": "db", "password": null, "opts": { "a": 1 }, "columns": [{ "name": "x" }] }"#)
+                .unwrap();
+        assert_eq!((config.port, config.ratio, config.tls), (5432, 0.25, Tls::Require));
+        assert_eq!(config.columns, [Column { name: "x".into(), keep: true }]);
+        assert_eq!(config.options["a"], 1);
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        for (json, message) in [
+            ("{}", "config field `host`: is missing"),
+            (r#"{"host":1}"#, "config field `host`: must be a text, found a number"),
+            (r#"{"host":null}"#, "config field `host`: must be a text, found nothing"),
+            (r#"{"host":"h","port":-1}"#, "config field `port`: must be between 0 and 65535"),
+            (r#"{"host":"h","port":1.5}"#, "config field `port`: must be an integer, found a number"),
+            (r#"{"host":"h","ratio":"x"}"#, "config field `ratio`: must be a number, found a text"),
+            (
+                r#"{"host":"h","tls":"requier"}"#,
+                "config field `tls`: must be one of `disable`, `require`, did you mean `require`?",
+            ),
+            (r#"{"host":"h","options":{"a":300}}"#, "config field `options.a`: must be between 0 and 255"),
+            (r#"{"host":"h","columns":{}}"#, "config field `columns`: must be a list, found a table"),
+            (r#"{"host":"h","columns":[{"name":"x"},{}]}"#, "config field `columns[1].name`: is missing"),
+            (
+                r#"{"host":"h","columns":[{"name":"x","kep":1}]}"#,
+                "config field `columns[0].kep`: unknown field, did you mean `keep`?",
+            ),
+            (
+                r#"{"host":"h","zzz":1}"#,
+                "config field `zzz`: unknown field, known are `host`, `port`, `ratio`, `tls`, `password`, `options`, `columns`, `even`",
+            ),
+            (r#"{"host":"h","even":3}"#, "config field `even`: must be even"),
+            ("3", "the configuration must be a table of keys and values, found a number"),
+        ] {
+            let error = parse::<Sample>(json).unwrap_err();
+            assert_eq!(error.message, message, "{json}");
+            assert_eq!(error.category, crate::ErrorCategory::Config);
+        }
+    }
+
+    #[test]
+    fn serde_messages_lose_their_values() {
+        assert_eq!(
+            without_values(r#"invalid type: string "hun\"ter2", expected u16"#),
+            "invalid type: string, expected u16"
+        );
+        assert_eq!(without_values("must be even"), "must be even");
+        assert_eq!(without_values(r#"unterminated "secret"#), "unterminated");
+    }
+
+    #[test]
+    fn no_value_is_repeated() {
+        for json in [
+            r#"{"host":"h","port":"hunter2"}"#,
+            r#"{"host":"h","tls":"hunter2"}"#,
+            r#"{"host":["hunter2"]}"#,
+            r#"{"host":"h","password":["hunter2"]}"#,
+            r#"{"hunter2"#,
+        ] {
+            let error = parse::<Sample>(json).unwrap_err();
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
 }

@@ -136,7 +136,11 @@ impl ConnectorError {
             message: message.into(),
             retryable,
             retry_after_ms: None,
-            backoff: if category == ErrorCategory::RateLimit { BackoffClass::Slow } else { BackoffClass::Normal },
+            backoff: if category == ErrorCategory::RateLimit {
+                BackoffClass::Slow
+            } else {
+                BackoffClass::Normal
+            },
             safe_to_retry: true,
             commit: None,
             details: None,
@@ -337,7 +341,8 @@ mod tests {
 
     #[test]
     fn an_unknown_commit_is_not_safe_to_repeat() {
-        let error = ConnectorError::transient_db("lost", "x").with_commit_state(CommitState::AfterCommitUnknown);
+        let error =
+            ConnectorError::transient_db("lost", "x").with_commit_state(CommitState::AfterCommitUnknown);
         assert!(!error.safe_to_retry && error.retryable);
     }
 
@@ -348,6 +353,9 @@ mod tests {
         assert_eq!(io.kind(), io::ErrorKind::PermissionDenied);
         assert_eq!(ConnectorError::from(io), error);
         let plain = ConnectorError::from(io::Error::from(io::ErrorKind::ConnectionReset));
-        assert_eq!((plain.category, plain.code.as_str()), (ErrorCategory::TransientNetwork, "connection_reset"));
+        assert_eq!(
+            (plain.category, plain.code.as_str()),
+            (ErrorCategory::TransientNetwork, "connection_reset")
+        );
     }
 }

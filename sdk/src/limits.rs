@@ -19,6 +19,8 @@ pub const BATCH_BYTES_TARGET: u64 = 2 * MIB as u64;
 
 /// How long a busy guest may go without looking at its sockets.
 pub const MAINTENANCE_PERIOD: Duration = Duration::from_millis(5);
+/// How seldom an idle guest whose tasks wait for the host wakes up for nothing.
+pub const MAINTENANCE_PERIOD_MAX: Duration = Duration::from_secs(1);
 /// The timer that keeps tokio from parking without a deadline; below the range of tokio's timer wheel.
 pub const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 3600);
 

@@ -131,6 +131,50 @@ pub enum DefaultValue {
     Text(&'static str),
 }
 
+impl DefaultValue {
+    /// The value itself, if it is one of the type; a compile error otherwise.
+    #[doc(hidden)]
+    pub const fn checked(self, node: &Node) -> Self {
+        let fits = match (&self, node) {
+            (_, Node::Optional(inner)) => return self.checked(inner),
+            (_, Node::Any) => true,
+            (DefaultValue::Bool(_), Node::Boolean) => true,
+            (DefaultValue::Int(value), Node::Integer { min, max }) => *min <= *value && *value <= *max,
+            (DefaultValue::Int(_) | DefaultValue::Float(_), Node::Number) => true,
+            (DefaultValue::Text(_), Node::String) => true,
+            (DefaultValue::Text(text), Node::Enum(words)) => contains(words, text),
+            _ => false,
+        };
+        assert!(fits, "the `#[config(default = …)]` is not a value of its field's type");
+        self
+    }
+}
+
+const fn contains(words: &[&str], text: &str) -> bool {
+    let mut index = 0;
+    while index < words.len() {
+        if same(words[index].as_bytes(), text.as_bytes()) {
+            return true;
+        }
+        index += 1;
+    }
+    false
+}
+
+const fn same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < one.len() {
+        if one[index] != other[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 /// The configuration of a connector that has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 pub struct NoConfig {}
@@ -429,4 +473,111 @@ pub const fn section<const LEN: usize>(schema: &str) -> [u8; LEN] {
         index += 1;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::ConfigSchema;
+
+    /// First line
+    /// goes on.
+    ///
+    /// Second "paragraph" with \ and é.
+    #[derive(serde::Deserialize, ConfigSchema)]
+    #[serde(rename_all = "camelCase")]
+    #[allow(dead_code)]
+    struct Sample {
+        /// Where to.
+        host_name: String,
+        #[config(default = 5432)]
+        port: u16,
+        #[config(default = -1)]
+        offset: i64,
+        #[config(default = 2.5)]
+        factor: f64,
+        #[config(default = "full", secret)]
+        mode: Mode,
+        #[config(secret)]
+        password: Option<String>,
+        #[serde(default)]
+        tags: Vec<String>,
+        #[serde(alias = "opts")]
+        options: std::collections::HashMap<String, Nested>,
+        nested: Nested,
+        anything: Option<Value>,
+    }
+
+    /// A part.
+    #[derive(serde::Deserialize, ConfigSchema)]
+    #[allow(dead_code)]
+    struct Nested {
+        on: bool,
+    }
+
+    #[derive(serde::Deserialize, ConfigSchema)]
+    #[serde(rename_all = "kebab-case")]
+    #[allow(dead_code)]
+    enum Mode {
+        Full,
+        HalfWay,
+    }
+
+    #[test]
+    fn renders_json_schema() {
+        let schema: Value = serde_json::from_str(Sample::SCHEMA).unwrap();
+        let nested = json!({
+            "type": "object", "additionalProperties": false, "properties": { "on": { "type": "boolean" } },
+            "required": ["on"],
+        });
+        let mut described = nested.clone();
+        described["description"] = json!("A part.");
+        assert_eq!(
+            schema,
+            json!({
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "title": "Sample",
+                "description": "First line goes on.\n\nSecond \"paragraph\" with \\ and é.",
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "hostName": { "type": "string", "description": "Where to." },
+                    "port": { "type": "integer", "minimum": 0, "maximum": 65535, "default": 5432 },
+                    "offset": { "type": "integer", "minimum": i64::MIN, "maximum": i64::MAX, "default": -1 },
+                    "factor": { "type": "number", "default": 2.5 },
+                    "mode": {
+                        "type": "string", "enum": ["full", "half-way"], "default": "full",
+                        "writeOnly": true, "format": "password",
+                    },
+                    "password": { "type": "string", "writeOnly": true, "format": "password" },
+                    "tags": { "type": "array", "items": { "type": "string" } },
+                    "options": { "type": "object", "additionalProperties": nested },
+                    "nested": described,
+                    "anything": {},
+                },
+                "required": ["hostName", "options", "nested"],
+            })
+        );
+        assert!(serde_json::from_str::<Value>(NoConfig::SCHEMA).is_ok());
+    }
+
+    #[test]
+    fn escapes_like_json() {
+        for text in ["", "plain", "\"\\\n\t\u{1}", "é✓😀"] {
+            let mut out = [0; 64];
+            let mut writer = Writer { out: &mut out, len: 0 };
+            writer.string(text);
+            let len = writer.len;
+            assert_eq!(serde_json::from_slice::<String>(&out[..len]).unwrap(), text);
+        }
+        for number in [0, -1, i128::from(u64::MAX), i128::from(i64::MIN)] {
+            let mut out = [0; 64];
+            let mut writer = Writer { out: &mut out, len: 0 };
+            writer.integer(number);
+            let len = writer.len;
+            assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), number.to_string());
+        }
+    }
 }

@@ -131,7 +131,10 @@ impl Limits {
         let max = self.max_record_bytes;
         Err(ConnectorError::data(
             "record_too_large",
-            format!("stream `{stream}`, {}: the record has {bytes} bytes, `max-record-bytes` is {max}", record()),
+            format!(
+                "stream `{stream}`, {}: the record has {bytes} bytes, `max-record-bytes` is {max}",
+                record()
+            ),
         )
         .with_details(serde_json::json!({ "stream": stream, "bytes": bytes, "max_record_bytes": max })))
     }
@@ -370,7 +373,10 @@ impl StreamContext {
     /// How the destination is to write; an `internal` error where the host gave no plan.
     pub fn write_plan(&self) -> Result<&WritePlan, ConnectorError> {
         self.write.as_ref().ok_or_else(|| {
-            ConnectorError::internal("no_write_plan", format!("stream `{}`: the host gave no write plan", self.name))
+            ConnectorError::internal(
+                "no_write_plan",
+                format!("stream `{}`: the host gave no write plan", self.name),
+            )
         })
     }
 }
@@ -417,7 +423,10 @@ impl RunRequest {
     /// The stream to move; an `internal` error where the host gave none.
     pub fn stream(&self) -> Result<&StreamContext, ConnectorError> {
         self.stream.as_ref().ok_or_else(|| {
-            ConnectorError::internal("no_stream", format!("the host gave no stream for phase `{}`", self.phase))
+            ConnectorError::internal(
+                "no_stream",
+                format!("the host gave no stream for phase `{}`", self.phase),
+            )
         })
     }
 

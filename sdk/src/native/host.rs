@@ -165,7 +165,10 @@ impl Host {
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<RawEvent, ConnectorError>> {
         let inlet = self.lock().inlet.clone();
         let Some(inlet) = inlet else {
-            return Poll::Ready(Err(ConnectorError::internal("no_inlet", "nothing flows into this connector")));
+            return Poll::Ready(Err(ConnectorError::internal(
+                "no_inlet",
+                "nothing flows into this connector",
+            )));
         };
         let event = std::task::ready!(inlet.poll_recv(cx))?;
         if matches!(event, RawEvent::Frame(_)) {

@@ -52,8 +52,9 @@ pub(super) async fn connect(
 
 fn client_config(options: &TlsOptions) -> Result<ClientConfig, ConnectorError> {
     let provider = Arc::new(ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(tls)?;
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(tls)?;
     let verifier: Arc<dyn ServerCertVerifier> = match options.verification {
         TlsVerification::None => Arc::new(Lenient { provider, chain: None }),
         verification => {

@@ -46,16 +46,18 @@ impl TestHost {
         TestHost { host, feed: Some(Arc::new(feed)) }
     }
 
-    pub(super) fn with_outlet(outlet: Outlet) -> Self {
-        let test_host = TestHost::new();
-        test_host.host.lock().outlet = Some(Arc::new(outlet));
+    /// A link of a chain: what it has no neighbour for is fed and recorded.
+    pub(super) fn link(inlet: Option<Inlet>, outlet: Option<Outlet>) -> Self {
+        let test_host = match inlet {
+            Some(inlet) => {
+                let host = Host::default();
+                host.lock().inlet = Some(Arc::new(inlet));
+                TestHost { host, feed: None }
+            }
+            None => TestHost::new(),
+        };
+        test_host.host.lock().outlet = outlet.map(Arc::new);
         test_host
-    }
-
-    pub(super) fn with_inlet(inlet: Inlet) -> Self {
-        let host = Host::default();
-        host.lock().inlet = Some(Arc::new(inlet));
-        TestHost { host, feed: None }
     }
 
     // ---- Connectors -------------------------------------------------------------------------------

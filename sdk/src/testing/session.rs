@@ -47,16 +47,21 @@ impl<R: Role> Session<R> {
         let result = R::run(&mut self.connector, &ctx, request).await;
         match phase {
             RunPhase::Discover => {}
-            RunPhase::Read | RunPhase::Transform => self.end_outlet(phase, stream, result.is_ok()),
-            RunPhase::Write => {
-                if result.is_err()
-                    && let Some(inlet) = self.host.lock().inlet.take()
-                {
-                    inlet.close();
-                }
+            RunPhase::Read => self.end_outlet(phase, stream, result.is_ok()),
+            RunPhase::Transform => {
+                self.end_outlet(phase, stream, result.is_ok());
+                self.end_inlet(result.is_ok());
             }
+            RunPhase::Write => self.end_inlet(result.is_ok()),
         }
         result
+    }
+
+    /// Whoever feeds a failed run learns that nobody listens any more.
+    fn end_inlet(&self, succeeded: bool) {
+        if !succeeded && let Some(inlet) = self.host.lock().inlet.take() {
+            inlet.close();
+        }
     }
 
     fn end_outlet(&self, phase: RunPhase, stream: String, succeeded: bool) {

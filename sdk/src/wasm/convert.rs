@@ -27,17 +27,38 @@ macro_rules! words {
     };
 }
 
-words!(category_from_wit, category_to_wit, ErrorCategory = core_types::ErrorCategory {
-    Config, Auth, Permission, RateLimit, TransientNetwork, TransientDb, Data, Schema, Internal, Frame,
-});
-words!(error_scope_from_wit, error_scope_to_wit, ErrorScope = core_types::ErrorScope {
-    PerStream, PerBatch, PerRecord,
-});
+words!(
+    category_from_wit,
+    category_to_wit,
+    ErrorCategory = core_types::ErrorCategory {
+        Config,
+        Auth,
+        Permission,
+        RateLimit,
+        TransientNetwork,
+        TransientDb,
+        Data,
+        Schema,
+        Internal,
+        Frame,
+    }
+);
+words!(
+    error_scope_from_wit,
+    error_scope_to_wit,
+    ErrorScope = core_types::ErrorScope { PerStream, PerBatch, PerRecord }
+);
 words!(backoff_from_wit, backoff_to_wit, BackoffClass = core_types::BackoffClass { Fast, Normal, Slow });
-words!(commit_from_wit, commit_to_wit, CommitState = core_types::CommitState {
-    BeforeCommit, AfterCommitUnknown, AfterCommitConfirmed,
-});
-words!(sync_mode_from_wit, sync_mode_to_wit, SyncMode = stream_types::SyncMode { FullRefresh, Incremental, Cdc });
+words!(
+    commit_from_wit,
+    commit_to_wit,
+    CommitState = core_types::CommitState { BeforeCommit, AfterCommitUnknown, AfterCommitConfirmed }
+);
+words!(
+    sync_mode_from_wit,
+    sync_mode_to_wit,
+    SyncMode = stream_types::SyncMode { FullRefresh, Incremental, Cdc }
+);
 words!(@from write_mode_from_wit, WriteMode = stream_types::WriteMode { Append, Replace, Upsert, Merge });
 words!(@from phase_from_wit, RunPhase = core_types::RunPhase { Discover, Read, Write, Transform });
 words!(@from data_error_from_wit, DataErrorPolicy = stream_types::DataErrorPolicy { Fail, Skip, Dlq });

@@ -6,8 +6,10 @@
 //! - the SDK defines `clock_nanosleep`. While tokio parks it waits in the host for every interest of the reactor, for at most
 //!   the very duration tokio asked for, and wakes the tasks of what is ready. tokio takes an early return as a wake-up.
 //! - a timer far away always exists, so tokio always parks with a deadline.
-//! - a runtime that always has something to do never parks. Its maintenance timer makes it look at the host every few
-//!   milliseconds; it is armed while somebody waits for the host, and not re-armed once the runtime has parked by itself.
+//! - a runtime that always has something to do never parks. While somebody waits for the host, a maintenance timer fires
+//!   every few milliseconds; if tokio has not parked meanwhile, it looks at the host. An idle runtime backs it off, up to
+//!   once a second: it is never switched off, because nothing tells whether a timer that fires along with it keeps the
+//!   runtime busy from then on.
 //! - what sockets have gathered is sent before every park.
 
 use std::cell::{Cell, RefCell};
@@ -35,23 +37,30 @@ thread_local! {
     static MAINTENANCE: RefCell<Maintenance> = const { RefCell::new(Maintenance::new()) };
 }
 
-/// The timer that is always there.
+/// The timer that is always there: far away while nobody waits for the host.
 struct Maintenance {
     sleep: Option<Pin<Box<Sleep>>>,
-    armed: bool,
-    /// The host was asked while tokio parked, since the timer was armed.
+    /// Until it fires again; none while it is far away.
+    period: Option<Duration>,
+    /// tokio has parked, and so asked the host, since the timer was set.
     parked: bool,
 }
 
 impl Maintenance {
     const fn new() -> Self {
-        Maintenance { sleep: None, armed: false, parked: false }
+        Maintenance { sleep: None, period: None, parked: false }
     }
 
-    fn set(&mut self, after: Duration) {
+    fn set(&mut self, period: Option<Duration>) {
+        self.period = period;
+        self.parked = false;
         if let Some(sleep) = &mut self.sleep {
-            sleep.as_mut().reset(Instant::now() + after);
+            sleep.as_mut().reset(Instant::now() + period.unwrap_or(limits::FAR_AWAY));
         }
+    }
+
+    fn is_due(&self) -> bool {
+        self.sleep.as_ref().is_some_and(|sleep| sleep.deadline() <= Instant::now())
     }
 }
 
@@ -84,46 +93,41 @@ pub(super) fn run<F: Future>(future: F) -> F::Output {
     })
 }
 
-/// Holds the far-away timer, and looks at the host for a runtime that is too busy to park.
+/// Holds the timer, and looks at the host for a runtime that is too busy to park.
 fn maintain() -> impl Future<Output = ()> {
     std::future::poll_fn(|cx| {
-        let look = MAINTENANCE.with_borrow_mut(|maintenance| maintenance.poll(cx));
-        if look {
-            reactor::send_gathered();
-            reactor::wait(Some(0));
-            watch();
-            // The timer was set anew and must be polled once to wake this task.
-            MAINTENANCE.with_borrow_mut(|maintenance| maintenance.poll(cx));
+        while fired(cx) {
+            let waiting = reactor::has_interests();
+            let idle = MAINTENANCE.with_borrow(|maintenance| maintenance.parked);
+            if waiting && !idle {
+                reactor::send_gathered();
+                reactor::wait(Some(0));
+            }
+            MAINTENANCE.with_borrow_mut(|maintenance| {
+                let period = match maintenance.period {
+                    Some(period) if idle => (period * 2).min(limits::MAINTENANCE_PERIOD_MAX),
+                    _ => limits::MAINTENANCE_PERIOD,
+                };
+                maintenance.set(waiting.then_some(period));
+            });
         }
         Poll::Pending
     })
 }
 
-impl Maintenance {
-    /// Whether it is time to look at the host.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::FAR_AWAY)));
-        if sleep.as_mut().poll(cx).is_pending() {
-            return false;
-        }
-        let busy = self.armed && !self.parked;
-        self.armed = false;
-        self.set(limits::FAR_AWAY);
-        let sleep = self.sleep.as_mut().map(|sleep| sleep.as_mut().poll(cx));
-        debug_assert!(sleep.is_none_or(|poll| poll.is_pending()));
-        busy
-    }
+/// Whether the timer is over; otherwise this task is woken when it is.
+fn fired(cx: &mut Context<'_>) -> bool {
+    MAINTENANCE.with_borrow_mut(|maintenance| {
+        let sleep = maintenance.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::FAR_AWAY)));
+        sleep.as_mut().poll(cx).is_ready()
+    })
 }
 
 /// Somebody waits for the host: a busy runtime must look there before long.
 pub(super) fn watch() {
-    MAINTENANCE.with(|maintenance| {
-        // Borrowed only while the timer's own waker runs, which needs no arming.
-        let Ok(mut maintenance) = maintenance.try_borrow_mut() else { return };
-        if !maintenance.armed && reactor::has_interests() {
-            maintenance.armed = true;
-            maintenance.parked = false;
-            maintenance.set(limits::MAINTENANCE_PERIOD);
+    MAINTENANCE.with_borrow_mut(|maintenance| {
+        if maintenance.period.is_none() {
+            maintenance.set(Some(limits::MAINTENANCE_PERIOD));
         }
     });
 }
@@ -131,9 +135,18 @@ pub(super) fn watch() {
 /// tokio's park.
 fn park(duration: Duration) {
     MAINTENANCE.with_borrow_mut(|maintenance| maintenance.parked = true);
-    reactor::wait(Some(nanoseconds(duration)));
-    // A timer may now make somebody busy while others wait for the host.
-    watch();
+    let woken = reactor::wait(Some(nanoseconds(duration)));
+    let backed_off = MAINTENANCE.with_borrow(|maintenance| {
+        maintenance.period.is_none_or(|period| period > limits::MAINTENANCE_PERIOD)
+    });
+    // What ended the park may be busy from now on, while others wait for the host. The timer itself is not.
+    if backed_off && reactor::has_interests() {
+        MAINTENANCE.with_borrow_mut(|maintenance| {
+            if woken || !maintenance.is_due() {
+                maintenance.set(Some(limits::MAINTENANCE_PERIOD));
+            }
+        });
+    }
 }
 
 /// Any other sleep: author code that blocks, to the deadline and nothing else.
@@ -196,7 +209,11 @@ pub unsafe extern "C" fn clock_nanosleep(
         }
         duration = duration.saturating_sub(Duration::new(now.seconds as u64, now.nanoseconds as u32));
     }
-    if PARKING.get() { park(duration) } else { sleep(duration) }
+    if PARKING.get() {
+        park(duration)
+    } else {
+        sleep(duration)
+    }
     if !remaining.is_null() {
         // SAFETY: by contract room for a `timespec`.
         unsafe { remaining.write(Timespec { seconds: 0, nanoseconds: 0 }) };
@@ -209,7 +226,8 @@ fn install_panic_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         std::panic::set_hook(Box::new(|info| {
-            let message = format!("the connector panicked: {}", info.payload_as_str().unwrap_or("no message"));
+            let message =
+                format!("the connector panicked: {}", info.payload_as_str().unwrap_or("no message"));
             let location = info.location().map(ToString::to_string).unwrap_or_default();
             Host.log(LogLevel::Error, &message, &[("location", location.into())]);
         }));

@@ -96,7 +96,8 @@ impl<R: Role> Exports<R> {
 impl<R: Role> Session<R> {
     fn take(&self) -> Result<R::Connector, ConnectorError> {
         let connector = self.connector.borrow_mut().take();
-        connector.ok_or_else(|| ConnectorError::internal("session_busy", "another call of the session is running"))
+        connector
+            .ok_or_else(|| ConnectorError::internal("session_busy", "another call of the session is running"))
     }
 }
 

@@ -91,7 +91,10 @@ impl Host {
         host_io::telemetry_log(&telemetry::LogEvent {
             level: log_level_to_wit(level),
             message: message.to_owned(),
-            fields: fields.iter().map(|(key, value)| ((*key).to_owned(), field_value_to_wit(value))).collect(),
+            fields: fields
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), field_value_to_wit(value)))
+                .collect(),
         });
     }
 

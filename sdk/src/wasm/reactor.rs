@@ -59,8 +59,9 @@ enum Waiting {
     Signal(Signal),
 }
 
-/// Waits until something that a task waits for is ready, or the time is over; then wakes those tasks.
-pub(super) fn wait(timeout_ns: Option<u64>) {
+/// Waits until something that a task waits for is ready, or the time is over; then wakes those tasks. Answers whether there
+/// were any.
+pub(super) fn wait(timeout_ns: Option<u64>) -> bool {
     let wakers = with(|reactor| {
         let ready = {
             let (interests, waiting) = reactor.interests();
@@ -69,8 +70,10 @@ pub(super) fn wait(timeout_ns: Option<u64>) {
         };
         reactor.take_ready(&ready)
     });
+    let woken = !wakers.is_empty();
     // Outside the borrow: a waker may run anything.
     wakers.into_iter().for_each(Waker::wake);
+    woken
 }
 
 /// Whether any task waits for the host.
@@ -216,7 +219,11 @@ pub(super) fn remove(id: usize) {
 }
 
 /// Reads into `out`, from the host in large pieces. Ready with 0 at the end.
-pub(super) fn poll_read(id: usize, out: &mut tokio::io::ReadBuf<'_>, cx: &Context<'_>) -> Poll<io::Result<()>> {
+pub(super) fn poll_read(
+    id: usize,
+    out: &mut tokio::io::ReadBuf<'_>,
+    cx: &Context<'_>,
+) -> Poll<io::Result<()>> {
     let polled = with(|reactor| {
         let slot = reactor.slot(id).ok_or_else(closed)?;
         if slot.read_pos == slot.read.len() {
@@ -295,6 +302,9 @@ pub(super) fn poll_flush(id: usize, cx: &Context<'_>) -> Poll<io::Result<()>> {
 
 /// Flushes, says goodbye and closes. What was read ahead can still be read.
 pub(super) fn poll_shutdown(id: usize, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    if with(|reactor| reactor.slot(id).is_none_or(|slot| slot.socket.is_none())) {
+        return Poll::Ready(Ok(()));
+    }
     std::task::ready!(poll_flush(id, cx))?;
     let (socket, reader) = with(|reactor| {
         let slot = reactor.slot(id);
@@ -365,7 +375,8 @@ impl Slot {
     /// One call into the host; how many bytes it took.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let socket = self.socket.as_ref().ok_or_else(closed)?;
-        let count = host_io::tcp_try_write(socket, bytes).map_err(|error| io::Error::from(error_from_wit(error)))?;
+        let count =
+            host_io::tcp_try_write(socket, bytes).map_err(|error| io::Error::from(error_from_wit(error)))?;
         Ok((count as usize).min(bytes.len()))
     }
 

@@ -76,7 +76,9 @@ impl Source for Executor {
             "background" => self.background().await?,
             "runs" => ctx.log().info("runs", &[("runs", self.runs.into())]),
             "panic" => panic!("told to by the test"),
-            other => return Err(ConnectorError::internal("unknown_scenario", format!("no scenario `{other}`"))),
+            other => {
+                return Err(ConnectorError::internal("unknown_scenario", format!("no scenario `{other}`")));
+            }
         }
         Ok(RunSummary::read(ctx.read_summary()))
     }
@@ -201,8 +203,10 @@ impl Executor {
         let start = Instant::now();
         let mut byte = [0];
         let timed_out = timeout(Duration::from_millis(120), stream.read_exact(&mut byte)).await.is_err();
-        ctx.log()
-            .info("timeout_on_silence", &[("timed_out", timed_out.into()), ("after_us", micros(start.elapsed()))]);
+        ctx.log().info(
+            "timeout_on_silence",
+            &[("timed_out", timed_out.into()), ("after_us", micros(start.elapsed()))],
+        );
         Ok(())
     }
 

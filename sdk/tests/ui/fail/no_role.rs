@@ -1,0 +1,6 @@
+use rapidbyte_sdk::prelude::*;
+
+#[connector]
+pub struct Nothing;
+
+fn main() {}

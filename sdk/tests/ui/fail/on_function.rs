@@ -1,0 +1,6 @@
+use rapidbyte_sdk::prelude::*;
+
+#[connector(transform)]
+pub fn run() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use rapidbyte_sdk::ConfigSchema;
+
+#[derive(serde::Deserialize, ConfigSchema)]
+pub struct Config(String);
+
+fn main() {}

@@ -1,0 +1,6 @@
+use rapidbyte_sdk::prelude::*;
+
+#[connector(source, destination)]
+pub struct Both;
+
+fn main() {}

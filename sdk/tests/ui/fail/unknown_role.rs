@@ -1,0 +1,6 @@
+use rapidbyte_sdk::prelude::*;
+
+#[connector(sink)]
+pub struct Sink;
+
+fn main() {}
