@@ -128,7 +128,10 @@ impl Report {
             code: fault.error.code.clone(),
             message,
             causes: Vec::new(),
-            hint: hint_of(&fault.error),
+            hint: match Exit::of_fault(fault) {
+                Exit::Busy => Some("wait for that run to end, or stop it".to_owned()),
+                _ => hint_of(&fault.error),
+            },
             document: None,
         }
     }

@@ -130,11 +130,14 @@ impl Project {
         let patterns = [
             (r"\b[0-9a-f]{64}\b", "[DIGEST]"),
             (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
+            (r"PostgreSQL \d+(\.\d+)*( \([^)]*\))?", "PostgreSQL [VERSION]"),
+            // Marks under a path are as long as the path.
+            (r"\^{30,}", "[MARKS]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[INSTANT]"),
             (r"[\d,]+ rows/s", "[RATE] rows/s"),
             (r"\bmemory peak [\d.]+ [kMG]?B", "memory peak [SIZE]"),
             (r"\b\d+m \d\ds\b|\b\d+(\.\d+)?m?s\b", "[TIME]"),
-            (r#""(seconds|rows_per_second|memory_peak_bytes|[a-z_]*_at)":[\d.]+"#, r#""$1":"[NUMBER]""#),
+            (r#""(seconds|rows_per_second|[a-z_]*memory_peak_bytes)":[\d.]+"#, r#""$1":"[NUMBER]""#),
         ];
         filters.extend(patterns.map(|(pattern, stands)| (pattern.to_owned(), stands)));
         filters

@@ -48,20 +48,20 @@ fn positions(report: &StateReport) -> String {
         ("saved", Align::Left),
     ]);
     for SavedPosition { key, checkpoint } in &report.positions {
-        let (field, value) = match &checkpoint.cursor {
-            Some(cursor) => (cursor.field.clone(), cursor.value.value_text()),
-            None => ("-".to_owned(), "-".to_owned()),
+        let field = checkpoint.cursor.as_ref().map_or("-", |cursor| &cursor.field).to_owned();
+        let value = checkpoint.cursor.as_ref().map(|cursor| cursor.value.value_text());
+        let position = match (checkpoint.reset, checkpoint.complete, value) {
+            (true, _, _) => "from the beginning (reset)".to_owned(),
+            (false, true, value) => value.unwrap_or_else(|| "complete".to_owned()),
+            (false, false, Some(value)) => format!("{value} (unfinished)"),
+            (false, false, None) => "unfinished".to_owned(),
         };
-        let stage = match (checkpoint.reset, checkpoint.complete) {
-            (true, _) => "from the beginning (reset)".to_owned(),
-            (false, true) => value,
-            (false, false) => format!("{value} (unfinished)"),
-        };
+        let id = if checkpoint.reset { "-".to_owned() } else { checkpoint.id.to_string() };
         let stream = match key.partition {
             0 => key.stream.clone(),
             partition => format!("{} #{partition}", key.stream),
         };
-        table.row([stream, checkpoint.id.to_string(), field, stage, instant(checkpoint.saved_at)]);
+        table.row([stream, id, field, position, instant(checkpoint.saved_at)]);
     }
     match table.is_empty() {
         true => format!("{} has no saved positions", report.pipeline),
