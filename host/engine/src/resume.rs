@@ -168,8 +168,8 @@ fn without_receipt(
         return Ok(None);
     };
     let facts = format!(
-        "the state has stream `{}` at checkpoint {} (`{}` = {}), but the destination has no receipt of it: its tables were \
-         dropped, or it is another destination",
+        "the state has stream `{}` at checkpoint {} (`{}` = {}), but the destination has no receipt of it: its data was \
+         removed, or it is another destination",
         task.key.stream,
         saved.id,
         cursor.field,
@@ -235,8 +235,8 @@ fn refuse_continuation(task: &Task, code: &str, facts: String) -> ConnectorError
         format!("{facts}; going on could lose or repeat records, so nothing was moved"),
     );
     let hint = format!(
-        "`rapidbyte state reset` for stream `{}` lets it start over; rows that are already in the destination would then \
-         be appended again",
+        "`rapidbyte state reset PIPELINE --stream {}` lets it start over; records that are in the destination all the same \
+         would be appended again",
         task.key.stream
     );
     error.details = Some(serde_json::json!({ "hint": hint }).to_string());
