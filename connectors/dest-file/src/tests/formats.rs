@@ -132,7 +132,7 @@ fn a_single_column_keeps_its_nulls_in_csv() {
         folder.path(),
         json!({ "format": "csv" }),
         stream("s", batch.schema(), WriteMode::Replace),
-        &[batch.clone()],
+        std::slice::from_ref(&batch),
     )
     .unwrap();
     let read = block_on(async {
@@ -171,7 +171,13 @@ fn parquet_has_exact_types() {
     ];
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
     let parquet = json!({ "format": "parquet" });
-    write(folder.path(), parquet, stream("s", batch.schema(), WriteMode::Replace), &[batch.clone()]).unwrap();
+    write(
+        folder.path(),
+        parquet,
+        stream("s", batch.schema(), WriteMode::Replace),
+        std::slice::from_ref(&batch),
+    )
+    .unwrap();
 
     let path = folder.path().join("s.parquet");
     let (schema, batches) = read_parquet(&path);
@@ -209,7 +215,8 @@ fn a_number_that_no_decimal_holds_is_refused_by_name() {
 
     let folder = tempfile::tempdir().unwrap();
     let orders = stream("orders", schema.clone(), WriteMode::Append);
-    let error = write(folder.path(), parquet.clone(), orders.clone(), &[batch.clone()]).unwrap_err();
+    let error =
+        write(folder.path(), parquet.clone(), orders.clone(), std::slice::from_ref(&batch)).unwrap_err();
     assert_eq!((error.category, error.code.as_str()), (ErrorCategory::Data, "value_does_not_fit"));
     assert!(error.message.contains("column `price`: `NaN` is no decimal(5,2)"), "{}", error.message);
     assert!(files(folder.path()).is_empty());
