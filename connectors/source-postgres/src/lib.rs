@@ -7,6 +7,7 @@
 //! plan        a request and a relation → what to read, in which order, from where
 //! position    a place in that order, as it stands in checkpoints
 //! query       SQL
+//! snapshot    the moment that is read
 //! read        the pump: rows → batches → checkpoints (hot path)
 //! refusal     records that can't be read, under the data-error policy
 //! validation  what `rapidbyte check` asks
@@ -21,6 +22,7 @@ mod position;
 mod query;
 mod read;
 mod refusal;
+mod snapshot;
 mod validation;
 
 use rapidbyte_postgres::Session;

@@ -12,15 +12,15 @@ use rapidbyte_postgres::decode::text::value_text;
 use rapidbyte_postgres::decode::{DecodeError, Decoder};
 use rapidbyte_postgres::types::Codec;
 use rapidbyte_sdk::prelude::*;
-use tokio_postgres::types::Type;
 
-use crate::catalog::{self, Column, Relation};
+use crate::catalog::Relation;
 use crate::config::Config;
 use crate::limits::{BATCH_ROWS_MAX, FRAME_COLUMN_BYTES, FRAME_ENVELOPE_BYTES};
-use crate::plan::{self, Boundary, Order, Part, Plan};
+use crate::plan::{Boundary, Order, Part, Plan};
 use crate::position::{CursorPosition, Position, Values};
 use crate::query;
 use crate::refusal::Refusal;
+use crate::snapshot;
 
 /// How a read ended.
 pub(crate) enum Ended {
@@ -39,14 +39,15 @@ pub(crate) async fn read(
 ) -> Result<Ended, ConnectorError> {
     let stream = request.stream()?;
     // A locked table may keep even the catalogs waiting.
-    let prepared = tokio::select! {
+    let opened = tokio::select! {
         biased;
         () = ctx.cancelled() => None,
-        prepared = prepare(session, config, request) => Some(prepared?),
+        opened = snapshot::open(session, config, request) => Some(opened?),
     };
-    let Some((relation, plan)) = prepared else { return Ok(Ended::Early(ctx.read_summary())) };
+    let Some((relation, plan)) = opened else { return Ok(Ended::Early(ctx.read_summary())) };
     if request.dry_run {
-        return dry_run(session, &relation, &plan, ctx).await;
+        snapshot::dry_run(session, &relation, &plan).await?;
+        return Ok(Ended::Whole(ctx.read_summary()));
     }
     let order = match &plan.order {
         Order::Unordered => "as it lies",
@@ -73,100 +74,8 @@ pub(crate) async fn read(
     }
     pump.last_checkpoint().await?;
     let summary = pump.summary();
-    session.execute("ending the snapshot", query::END).await?;
+    snapshot::close(session).await?;
     Ok(Ended::Whole(summary))
-}
-
-/// Opens the snapshot and plans the read in it.
-async fn prepare(
-    session: &Session,
-    config: &Config,
-    request: &RunRequest,
-) -> Result<(Relation, Plan), ConnectorError> {
-    let stream = request.stream()?;
-    session.execute("starting a snapshot", query::BEGIN).await?;
-    let relation = catalog::find(session, config, &stream.name).await?;
-    let table_bytes = table_bytes(session, &relation).await?;
-    let plan = plan::plan(&relation, stream, config.full_refresh_order, table_bytes)?;
-    if !request.dry_run {
-        refuse_nulls(session, &relation, &plan, &stream.name).await?;
-    }
-    Ok((relation, plan))
-}
-
-/// Does all but read: the server parses and plans the query.
-async fn dry_run(
-    session: &Session,
-    relation: &Relation,
-    plan: &Plan,
-    ctx: &Context,
-) -> Result<Ended, ConnectorError> {
-    for part in plan.parts(relation) {
-        let sql = query::select(relation, plan, *part, plan.position.as_ref(), Some(0));
-        session.execute("preparing the query", &sql).await?;
-    }
-    session.execute("ending the snapshot", query::END).await?;
-    Ok(Ended::Whole(ctx.read_summary()))
-}
-
-/// Size of the table with what it keeps out of line, by its files: right even where it was never analysed.
-async fn table_bytes(session: &Session, relation: &Relation) -> Result<u64, ConnectorError> {
-    let sql = "SELECT coalesce(sum(pg_catalog.pg_table_size(relid)), pg_catalog.pg_table_size($1), 0)::int8 \
-        FROM pg_catalog.pg_partition_tree($1)";
-    let rows = catalog::query(session, sql, &[(&relation.oid, Type::OID)]).await?;
-    let bytes: Option<i64> = rows.first().map(|row| catalog::get(session, row, 0)).transpose()?.flatten();
-    Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
-}
-
-/// Records that an order can't place would be lost: those without a cursor where there is no tie-breaker to order
-/// them by, and those without a tie-breaker.
-async fn refuse_nulls(
-    session: &Session,
-    relation: &Relation,
-    plan: &Plan,
-    stream: &str,
-) -> Result<(), ConnectorError> {
-    let Order::Cursor { cursor, ties, .. } = &plan.order else { return Ok(()) };
-    let cursor = plan.column(relation, *cursor);
-    let position = plan.position.as_ref();
-    if ties.is_empty() {
-        let remedy =
-            "give the stream a `tie_breaker` (or the table a primary key), or filter them out in a view";
-        return refuse_null(session, relation, cursor, None, stream, remedy).await;
-    }
-    for tie in ties {
-        let tie = plan.column(relation, *tie);
-        let remedy = "choose a `tie_breaker` that always has a value";
-        refuse_null(session, relation, tie, Some((cursor, position)), stream, remedy).await?;
-    }
-    Ok(())
-}
-
-async fn refuse_null(
-    session: &Session,
-    relation: &Relation,
-    column: &Column,
-    cursor: Option<(&Column, Option<&Position>)>,
-    stream: &str,
-    remedy: &str,
-) -> Result<(), ConnectorError> {
-    if column.not_null {
-        return Ok(());
-    }
-    let rows = catalog::query(session, &query::count_nulls(relation, column, cursor), &[]).await?;
-    let count: i64 = rows.first().map(|row| catalog::get(session, row, 0)).transpose()?.unwrap_or(0);
-    if count == 0 {
-        return Ok(());
-    }
-    let name = &column.name;
-    Err(ConnectorError::data(
-        "null_cursor",
-        format!(
-            "stream `{stream}`: {count} records have no value in `{name}` and would never be read: {remedy}"
-        ),
-    )
-    .with_scope(ErrorScope::PerStream)
-    .with_details(serde_json::json!({ "stream": stream, "column": name, "records": count })))
 }
 
 /// What came back from taking rows.

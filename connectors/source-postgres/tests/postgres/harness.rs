@@ -104,19 +104,23 @@ impl Database {
 
 impl Read {
     pub fn batches(&self) -> Vec<&RecordBatch> {
-        let batch = |event| match event {
-            &EmittedEvent::Batch(ref batch) => Some(batch),
-            EmittedEvent::Checkpoint(_) => None,
-        };
-        self.events.iter().filter_map(batch).collect()
+        let events = self.events.iter();
+        events
+            .filter_map(|event| match event {
+                EmittedEvent::Batch(batch) => Some(batch),
+                EmittedEvent::Checkpoint(_) => None,
+            })
+            .collect()
     }
 
     pub fn checkpoints(&self) -> Vec<&Checkpoint> {
-        let checkpoint = |event| match event {
-            &EmittedEvent::Checkpoint(ref checkpoint) => Some(checkpoint),
-            EmittedEvent::Batch(_) => None,
-        };
-        self.events.iter().filter_map(checkpoint).collect()
+        let events = self.events.iter();
+        events
+            .filter_map(|event| match event {
+                EmittedEvent::Checkpoint(checkpoint) => Some(checkpoint),
+                EmittedEvent::Batch(_) => None,
+            })
+            .collect()
     }
 
     /// Every record's values as text, joined by `|`; NULL is `∅`.
