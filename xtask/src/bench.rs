@@ -3,16 +3,16 @@
 use anyhow::Result;
 use xtask::postgres::binaries;
 
-use crate::process::{Step, Workspace};
+use crate::process::Workspace;
 use crate::{connectors, tools};
 
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     tools::ensure_wasm_target(workspace)?;
     let postgres = tools::ensure_postgres()?;
     workspace.cargo(["build", "--release", "--package", "rapidbyte-cli"]).run()?;
-    let binary = workspace.target().join("release").join("rapidbyte");
+    let binary = workspace.rapidbyte("release");
 
-    let components = connectors::build(workspace, || Step::new(&binary))?;
+    let components = connectors::build(workspace, &binary)?;
     workspace
         .cargo(["run", "--release", "--quiet", "--package", "rapidbyte-benches", "--", "--binary"])
         .arguments([&binary])

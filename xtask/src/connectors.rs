@@ -1,30 +1,26 @@
 //! The first-party connectors: built once, by the product's own command, before anything that runs them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process::{Step, Workspace};
+use crate::process::Workspace;
 
 /// The file that makes a crate a connector.
 const MANIFEST_FILE: &str = "rapidbyte-plugin.yaml";
 
-/// Builds every connector as `rapidbyte run` would, so that later it finds them unchanged. `rapidbyte` makes the command to
-/// do it with. Answers the folder that the components are in.
-pub fn build(workspace: &Workspace, rapidbyte: impl Fn() -> Step) -> Result<PathBuf> {
+/// Builds every connector as `rapidbyte run` would, with this very binary, so that later it finds them unchanged. Answers
+/// the folder that the components are in.
+pub fn build(workspace: &Workspace, rapidbyte: &Path) -> Result<PathBuf> {
     let mut components: Option<PathBuf> = None;
     for folder in folders(workspace)? {
-        let path = rapidbyte().arguments(["connector", "build"]).arguments([folder]).stdout()?;
+        let path =
+            workspace.program(rapidbyte).arguments(["connector", "build"]).arguments([folder]).stdout()?;
         let folder = PathBuf::from(path.trim()).parent().context("a component lies in a folder")?.to_owned();
         let first = components.get_or_insert(folder.clone());
         ensure!(*first == folder, "components in `{}` and in `{}`", first.display(), folder.display());
     }
     components.context("there are no connectors")
-}
-
-/// The product as tests run it, as a command.
-pub fn rapidbyte_for_tests(workspace: &Workspace) -> Step {
-    workspace.cargo(["run", "--quiet", "--package", "rapidbyte-cli", "--"])
 }
 
 /// The crates of the connectors, in a stable order.

@@ -57,7 +57,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "test" => test::run(&workspace, rest),
         "connectors" => {
             tools::ensure_wasm_target(&workspace)?;
-            connectors::build(&workspace, || connectors::rapidbyte_for_tests(&workspace)).map(drop)
+            workspace.cargo(["build", "--package", "rapidbyte-cli"]).run()?;
+            connectors::build(&workspace, &workspace.rapidbyte("debug")).map(drop)
         }
         "fmt" => checks::format(&workspace),
         "lint" => checks::lint(&workspace),

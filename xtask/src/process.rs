@@ -37,14 +37,24 @@ impl Workspace {
         self.target.clone().unwrap_or_else(|| self.root.join("target"))
     }
 
+    /// The binary as a build of this profile leaves it.
+    pub fn rapidbyte(&self, profile: &str) -> PathBuf {
+        self.target().join(profile).join(format!("rapidbyte{}", std::env::consts::EXE_SUFFIX))
+    }
+
     /// A cargo command in the product's workspace.
     pub fn cargo<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Step {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut step = Step::new(cargo).directory(&self.root).arguments(arguments);
-        if let Some(target) = &self.target {
-            step = step.env("CARGO_TARGET_DIR", target);
+        self.program(cargo).arguments(arguments)
+    }
+
+    /// A command in the product's workspace that builds, if it builds, where everything is built.
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Step {
+        let step = Step::new(program).directory(&self.root);
+        match &self.target {
+            Some(target) => step.env("CARGO_TARGET_DIR", target),
+            None => step,
         }
-        step
     }
 }
 

@@ -13,8 +13,6 @@ const COMPONENTS: &str = "RAPIDBYTE_TEST_COMPONENTS";
 pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
     tools::ensure_wasm_target(workspace)?;
     let postgres = tools::ensure_postgres()?;
-    let components = connectors::build(workspace, || connectors::rapidbyte_for_tests(workspace))?;
-
     let nextest = tools::has_nextest(workspace);
     let product = |arguments: &[&str]| workspace.cargo(arguments.iter().copied());
     let guests = |arguments: &[&str]| product(arguments).directory(workspace.connectors());
@@ -23,6 +21,15 @@ pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
         (true, false) => &["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests=pass"],
         (false, _) => &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
     };
+    // Builds the tests, and with the command line's own tests the binary: with the very features that they run with, so
+    // that nothing is compiled twice. The connectors are built by that binary.
+    let compile: &[&str] = match nextest {
+        true => &["nextest", "run", "--workspace", "--no-run"],
+        false => &["test", "--workspace", "--lib", "--bins", "--tests", "--no-run"],
+    };
+    product(compile).run()?;
+    let components = connectors::build(workspace, &workspace.rapidbyte("debug"))?;
+
     // cargo-nextest does not run the examples in the documentation.
     let examples: &[&str] = &["test", "--workspace", "--doc", "--no-fail-fast"];
 
