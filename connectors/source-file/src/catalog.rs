@@ -151,6 +151,8 @@ pub fn validate(config: &Config) -> Result<ValidationReport, ConnectorError> {
     for path in streams.iter().flat_map(|stream| &stream.files) {
         fs::File::open(path).map_err(|error| io_error(path, &error))?;
     }
-    let message = format!("`{}`: {} streams in {files} files", config.path, streams.len());
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let message =
+        format!("`{}`: {} in {}", config.path, count(streams.len(), "stream"), count(files, "file"));
     Ok(ValidationReport::success(message))
 }

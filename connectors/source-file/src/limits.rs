@@ -8,8 +8,9 @@ pub const INFER_ROWS_DEFAULT: u64 = 100_000;
 pub const PARQUET_ROWS_MAX: usize = 8_192;
 /// Columns of one record: PostgreSQL ends at 1,600, the host at 10,000.
 pub const COLUMNS_MAX: usize = 10_000;
-/// Largest record while types are inferred, when the run's own limit is not known yet.
-pub const INFER_RECORD_BYTES_MAX: u64 = 256 << 20;
+/// Largest record while types are inferred, when the run's own limit is not known yet: with room to grow well within the
+/// guest's memory, so that a quote that is never closed is an error and not the end of the guest.
+pub const INFER_RECORD_BYTES_MAX: u64 = 64 << 20;
 /// How deep sub-folders of a stream are looked into.
 pub const FOLDER_DEPTH_MAX: usize = 16;
 /// A refused record is shown to a dead letter's reader up to here.

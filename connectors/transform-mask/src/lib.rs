@@ -33,7 +33,8 @@ impl Transform for TransformMask {
 
     async fn validate(config: &Config) -> Result<ValidationReport, ConnectorError> {
         config.check()?;
-        Ok(ValidationReport::success(format!("{} rules", config.rules.len())))
+        let rules = config.rules.len();
+        Ok(ValidationReport::success(format!("{rules} rule{}", if rules == 1 { "" } else { "s" })))
     }
 
     async fn run(&mut self, ctx: &Context, request: RunRequest) -> Result<RunSummary, ConnectorError> {
