@@ -29,6 +29,7 @@ const SERVER_KEY: &str = include_str!("../fixtures/server.key");
 /// A running server.
 pub struct TestServer {
     process: Child,
+    watchdog: Watchdog,
     bin_dir: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -118,7 +119,8 @@ impl TestServer {
         for _ in 0..5 {
             let port = free_port();
             if let Some(process) = launch(&bin_dir, &folder, port, settings) {
-                return Self { process, bin_dir, folder, port };
+                let watchdog = Watchdog::over(&process, &folder);
+                return Self { process, watchdog, bin_dir, folder, port };
             }
         }
         panic!("the server did not start: {}", read_log(&folder));
@@ -198,18 +200,46 @@ impl TestServer {
     /// When it does not come back.
     pub fn crash_and_restart(&mut self) {
         // SIGQUIT: all server processes end without a checkpoint, none is left behind.
+        self.watchdog.dismiss();
         signal(self.process.id(), "QUIT");
         drop(self.process.wait());
         self.process = launch(&self.bin_dir, &self.folder, self.port, &[])
             .unwrap_or_else(|| panic!("the server did not come back: {}", read_log(&self.folder)));
+        self.watchdog = Watchdog::over(&self.process, &self.folder);
     }
 }
 
 impl Drop for TestServer {
     fn drop(&mut self) {
+        self.watchdog.dismiss();
         signal(self.process.id(), "QUIT");
         drop(self.process.wait());
         drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// Stops the server when the tests' process ends without doing so: its end of a pipe closes then, however it ended.
+struct Watchdog(Child);
+
+impl Watchdog {
+    fn over(server: &Child, folder: &Path) -> Self {
+        let script = "read -r _; kill -QUIT \"$1\"; sleep 1; rm -rf \"$2\"";
+        let watchdog = Command::new("sh")
+            .args(["-c", script, "sh", &server.id().to_string()])
+            .arg(folder)
+            // Interrupting the tests must not interrupt it as well.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(watchdog.expect("sh can be started"))
+    }
+
+    /// Before the server is stopped: afterwards its process id may be somebody else's.
+    fn dismiss(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 
