@@ -22,7 +22,8 @@ pub enum FullRefreshOrder {
     Never,
 }
 
-/// Has no `Debug`, so that the password can't be logged.
+/// Where to read from, and how.
+// Has no `Debug`, so that the password can't be logged.
 #[derive(Clone, Deserialize, ConfigSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
