@@ -69,7 +69,7 @@ impl Destination for DestPostgres {
             transactional: true,
             ..Capabilities::default()
         };
-        Ok((DestPostgres { config }, OpenInfo::new("dest-postgres", capabilities)))
+        Ok((DestPostgres { config }, OpenInfo::new(connector_id!(), capabilities)))
     }
 
     async fn validate(config: &Config) -> Result<ValidationReport, ConnectorError> {

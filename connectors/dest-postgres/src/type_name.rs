@@ -208,7 +208,7 @@ impl TypeName {
 
     fn at_least(&self, other: &TypeName) -> bool {
         match (self.number(0), other.number(0)) {
-            (None, _) => self.unlimited(),
+            (None, _) => true,
             (Some(_), None) => false,
             (Some(own), Some(other)) => own >= other,
         }
@@ -366,6 +366,8 @@ mod tests {
             ("numeric(14,4)", "numeric(12,3)"),
             ("timestamp without time zone", "timestamp(3) without time zone"),
             ("interval", "interval day to second"),
+            ("interval year to month", "interval year to month"),
+            ("interval day to second", "interval day to second(3)"),
             ("citext", "citext"),
             ("app.mood", "other.mood"),
         ] {

@@ -7,4 +7,5 @@ mod modes;
 mod prepare;
 mod receipts;
 mod replace;
+mod roundtrip;
 mod values;

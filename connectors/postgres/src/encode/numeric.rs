@@ -15,8 +15,16 @@ const FRACTION_DIGITS_MAX: usize = 16_383;
 /// Decimal digits of one digit to the base of 10,000.
 const GROUP: usize = 4;
 
+/// Digits before and behind the point up to which a number takes the short way. A multiple of [`GROUP`].
+const SHORT_DIGITS: usize = 32;
+/// Head and groups of such a number.
+const SHORT_BYTES_MAX: usize = 8 + 2 * (2 * SHORT_DIGITS / GROUP);
+
 /// Appends the number that `text` writes: `-12.50`, `NaN`, `Infinity`. The number of digits behind the point is kept.
 pub(super) fn push_text(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Refusal> {
+    if push_short(out, text) {
+        return Ok(());
+    }
     let (negative, unsigned) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -37,6 +45,69 @@ pub(super) fn push_text(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Refusal> {
         _ => return Err(Refusal::NotNumeric),
     }
     Ok(())
+}
+
+/// Appends an ordinary number of few digits, which most are: one pass over the text, one append. False: it is no such
+/// number, and nothing was appended.
+#[inline]
+fn push_short(out: &mut Vec<u8>, text: &[u8]) -> bool {
+    let (negative, unsigned) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    // Digits as they lie around the point, which is in the middle; zeros around them.
+    let mut digits = [0u8; 2 * SHORT_DIGITS];
+    let point = unsigned.iter().position(|byte| *byte == b'.').unwrap_or(unsigned.len());
+    let (integer, fraction) = (&unsigned[..point], unsigned.get(point + 1..).unwrap_or_default());
+    if integer.is_empty() || integer.len() > SHORT_DIGITS || fraction.len() > SHORT_DIGITS {
+        return false;
+    }
+    let first = SHORT_DIGITS - integer.len();
+    let mut largest = 0;
+    for (digit, byte) in digits[first..].iter_mut().zip(integer) {
+        *digit = byte.wrapping_sub(b'0');
+        largest = largest.max(*digit);
+    }
+    for (digit, byte) in digits[SHORT_DIGITS..].iter_mut().zip(fraction) {
+        *digit = byte.wrapping_sub(b'0');
+        largest = largest.max(*digit);
+    }
+    if largest > 9 {
+        return false;
+    }
+    let mut bytes = [0u8; SHORT_BYTES_MAX];
+    let mut end = 8;
+    let mut first_group = 0;
+    let groups = first / GROUP..(SHORT_DIGITS + fraction.len()).div_ceil(GROUP);
+    // Behind the last group that is not zero.
+    let mut kept_end = 8;
+    for index in groups {
+        let group = &digits[index * GROUP..index * GROUP + GROUP];
+        let value = (u16::from(group[0]) * 10 + u16::from(group[1])) * 100
+            + u16::from(group[2]) * 10
+            + u16::from(group[3]);
+        if value == 0 && end == 8 {
+            continue;
+        }
+        if end == 8 {
+            first_group = index;
+        }
+        bytes[end..end + 2].copy_from_slice(&value.to_be_bytes());
+        end += 2;
+        if value != 0 {
+            kept_end = end;
+        }
+    }
+    if kept_end > 8 {
+        let weight = (SHORT_DIGITS / GROUP) as i16 - 1 - first_group as i16;
+        let sign = if negative { NEGATIVE } else { POSITIVE };
+        bytes[..2].copy_from_slice(&(((kept_end - 8) / 2) as u16).to_be_bytes());
+        bytes[2..4].copy_from_slice(&weight.to_be_bytes());
+        bytes[4..6].copy_from_slice(&sign.to_be_bytes());
+    }
+    bytes[6..8].copy_from_slice(&(fraction.len() as u16).to_be_bytes());
+    out.extend_from_slice(&bytes[..kept_end]);
+    true
 }
 
 /// Appends `magnitude` × 10^-`scale`.

@@ -237,6 +237,22 @@ fn numerics_are_aligned_at_the_point() {
 }
 
 #[test]
+fn short_and_long_numbers_are_written_the_same_way() {
+    for integer_digits in [1, 3, 4, 5, 31, 32, 33, 40] {
+        for fraction_digits in [0, 1, 4, 7, 31, 32, 33, 40] {
+            let digits = "9070000003";
+            let integer = digits.repeat(4)[..integer_digits].to_owned();
+            let fraction = digits.repeat(4)[..fraction_digits].to_owned();
+            let text = format!("-{integer}.{fraction}");
+            let found = numeric(&text);
+            // The long way, which a number of too many leading zeros takes.
+            assert_eq!(found, numeric(&format!("-{}{integer}.{fraction}", "0".repeat(40))), "{text}");
+            assert_eq!(found.2 as usize, fraction_digits);
+        }
+    }
+}
+
+#[test]
 fn decimals_of_every_width_and_scale_equal_their_text() {
     let decimal = |value: i128, scale: i8| {
         let array = PrimitiveArray::<Decimal128Type>::from(vec![value]).with_precision_and_scale(38, scale);
