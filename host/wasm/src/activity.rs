@@ -12,8 +12,8 @@ pub struct Activity {
     last_ms: AtomicU64,
     /// Waits for the neighbours going on now.
     excused: AtomicU32,
-    /// Whether the guest waits in the host.
-    waiting: AtomicBool,
+    /// Whether the guest has waited for the network since something happened.
+    waited: AtomicBool,
 }
 
 impl Activity {
@@ -22,7 +22,7 @@ impl Activity {
             start: Instant::now(),
             last_ms: AtomicU64::new(0),
             excused: AtomicU32::new(0),
-            waiting: AtomicBool::new(false),
+            waited: AtomicBool::new(false),
         })
     }
 
@@ -33,6 +33,7 @@ impl Activity {
     /// Something happened.
     pub fn touch(&self) {
         self.last_ms.store(self.now_ms(), Ordering::Relaxed);
+        self.waited.store(false, Ordering::Relaxed);
     }
 
     /// Stops the clock until the guard goes.
@@ -41,10 +42,9 @@ impl Activity {
         Excused(self.clone())
     }
 
-    /// Says that the guest waits in the host until the guard goes.
-    pub fn wait(self: &Arc<Self>) -> Waiting {
-        self.waiting.store(true, Ordering::Relaxed);
-        Waiting(self.clone())
+    /// Says that the guest begins to wait for the network.
+    pub fn wait(&self) {
+        self.waited.store(true, Ordering::Relaxed);
     }
 
     /// How long nothing has happened.
@@ -55,12 +55,13 @@ impl Activity {
         Duration::from_millis(self.now_ms().saturating_sub(self.last_ms.load(Ordering::Relaxed)))
     }
 
-    /// Returns when nothing has happened for so long; answers whether the guest spent it waiting in the host.
+    /// Returns when nothing has happened for so long; answers whether the guest has waited for the network
+    /// meanwhile.
     pub async fn idle_for(&self, timeout: Duration) -> bool {
         loop {
             let idle = self.idle();
             if idle >= timeout {
-                return self.waiting.load(Ordering::Relaxed);
+                return self.waited.load(Ordering::Relaxed);
             }
             tokio::time::sleep(timeout - idle).await;
         }
@@ -73,13 +74,5 @@ impl Drop for Excused {
     fn drop(&mut self) {
         self.0.touch();
         self.0.excused.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-pub struct Waiting(Arc<Activity>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.waiting.store(false, Ordering::Relaxed);
     }
 }

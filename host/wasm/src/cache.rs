@@ -243,3 +243,33 @@ fn own_folder(path: &Path) -> io::Result<()> {
 fn own_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file written twice within one tick of the file system's clock looks the same both times.
+    #[test]
+    fn only_a_settled_file_is_noted() {
+        let seal =
+            Seal { len: 1, modified_ns: 1_000_000_000, changed_ns: 2_000_000_000, inode: 1, device: 1 };
+        let at = |ms| UNIX_EPOCH + Duration::from_millis(ms);
+        assert!(!seal.settled_before(at(1_500)));
+        assert!(!seal.settled_before(at(2_050)));
+        assert!(seal.settled_before(at(2_100)));
+
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache { code: folder.path().into(), notes: folder.path().into(), engine: "e".into() };
+        let path = folder.path().join("component");
+        fs::write(&path, "fresh").unwrap();
+        let (_, digest) = Cache::read(Some(&cache), &path).unwrap();
+        assert_eq!(cache.noted_digest(&path), None, "just written");
+        let old = SystemTime::now() - Duration::from_secs(60);
+        let seal = Seal::of(&fs::metadata(&path).unwrap());
+        assert!(!seal.settled_before(old));
+        cache.note_digest(&path, &seal, &digest).unwrap();
+        assert_eq!(cache.noted_digest(&path), Some(digest));
+        fs::write(&path, "other contents").unwrap();
+        assert_eq!(cache.noted_digest(&path), None, "changed");
+    }
+}

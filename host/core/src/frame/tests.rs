@@ -88,6 +88,80 @@ fn refuses_what_is_not_one_plain_batch() {
     assert_eq!(Frame::check(large, 100).unwrap_err().code, "frame_too_large");
 }
 
+/// The bytes of one column of three integers, and where its data buffer (offset, length) stands in the metadata.
+fn with_buffer() -> (Vec<u8>, usize) {
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let bytes = stream(&[RecordBatch::try_from_iter([("id", ids)]).unwrap()]);
+    let metadata = bytes.len();
+    let place = (0..metadata - 16).rev().find(|at| {
+        let word = |at: usize| i64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        at % 8 == 0 && (0..=64).contains(&word(*at)) && word(*at + 8) == 24
+    });
+    (bytes, place.unwrap())
+}
+
+#[test]
+fn refuses_buffers_that_are_elsewhere_or_too_short() {
+    let (bytes, place) = with_buffer();
+    assert_eq!(checked(bytes.clone()).unwrap().records(), 3);
+    let with = |offset: i64, len: i64| {
+        let mut bytes = bytes.clone();
+        bytes[place..place + 8].copy_from_slice(&offset.to_le_bytes());
+        bytes[place + 8..place + 16].copy_from_slice(&len.to_le_bytes());
+        checked(bytes)
+    };
+    for (offset, len, cause) in [
+        (1 << 40, 24, "outside the body"),
+        (8, i64::MAX, "outside the body"),
+        (i64::MAX, i64::MAX, "outside the body"),
+        (-8, 24, "negative place"),
+        (0, 8, "24 are needed"),
+        (0, 0, "24 are needed"),
+    ] {
+        let error = with(offset, len).unwrap_err();
+        assert!(error.message.contains(cause), "{offset} {len}: {error}");
+    }
+}
+
+/// A batch of no columns whose header says that it is compressed, which our Arrow cannot write.
+#[test]
+fn refuses_compression() {
+    use arrow_ipc::{
+        BodyCompression, BodyCompressionArgs, Buffer, FieldNode, Message, MessageArgs, MessageHeader,
+        MetadataVersion, RecordBatchArgs,
+    };
+    let frame = |compressed: bool| {
+        let mut builder = flatbuffers::FlatBufferBuilder::new();
+        let compression =
+            compressed.then(|| BodyCompression::create(&mut builder, &BodyCompressionArgs::default()));
+        let nodes = Some(builder.create_vector::<FieldNode>(&[]));
+        let buffers = Some(builder.create_vector::<Buffer>(&[]));
+        let batch = RecordBatchArgs { length: 1, nodes, buffers, compression, variadicBufferCounts: None };
+        let header = Some(arrow_ipc::RecordBatch::create(&mut builder, &batch).as_union_value());
+        let message = MessageArgs {
+            version: MetadataVersion::V5,
+            header_type: MessageHeader::RecordBatch,
+            header,
+            bodyLength: 0,
+            custom_metadata: None,
+        };
+        let message = Message::create(&mut builder, &message);
+        builder.finish(message, None);
+        let mut metadata = builder.finished_data().to_vec();
+        metadata.resize(metadata.len().next_multiple_of(8), 0);
+        let schema = encode_schema(&Schema::empty()).unwrap();
+        let (schema, end) = schema.split_at(schema.len() - 8);
+        let prefix = [0xffff_ffff, metadata.len() as u32].map(u32::to_le_bytes).concat();
+        checked([schema, prefix.as_slice(), metadata.as_slice(), end].concat())
+    };
+    assert_eq!(frame(false).unwrap().records(), 1);
+    let error = frame(true).unwrap_err();
+    assert_eq!(
+        (error.code.as_str(), error.message.as_str()),
+        ("frame_unsupported", "frames are not compressed")
+    );
+}
+
 #[test]
 fn refuses_every_truncation() {
     let bytes = stream(&[sample()]);

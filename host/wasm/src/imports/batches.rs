@@ -135,8 +135,10 @@ fn inlet(inlet: &mut Option<Receiver>) -> Result<&mut Receiver, ConnectorError> 
 }
 
 pub async fn next(state: &mut HostState) -> Result<BatchEvent, Fault> {
+    if let Some(event) = try_next(state)? {
+        return Ok(event);
+    }
     let _excused = state.activity.excuse();
-    admit_next(state)?;
     let HostState { inlet: receiver, table, unsent, .. } = state;
     let event = while_sending(table, unsent, inlet(receiver)?.recv()).await.map_err(upstream_gone)?;
     deliver(state, event)
@@ -151,7 +153,10 @@ pub fn try_next(state: &mut HostState) -> Result<Option<BatchEvent>, Fault> {
 }
 
 fn deliver(state: &mut HostState, event: Event) -> Result<BatchEvent, Fault> {
-    state.activity.touch();
+    // The end is no news the second time.
+    if !matches!(event, Event::End) {
+        state.activity.touch();
+    }
     Ok(match event {
         Event::Frame(frame) => BatchEvent::Frame(hold(state, frame)?),
         Event::Checkpoint(event) => {

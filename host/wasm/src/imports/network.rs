@@ -23,7 +23,7 @@ pub async fn connect(
         .into());
     }
     state.activity.touch();
-    let _waiting = state.activity.wait();
+    state.activity.wait();
     let socket = network::connect(&state.grants, state.resolver.as_ref(), host, port, timeout_ms).await?;
     let handle = state.table.push(socket)?;
     state.held.sockets += 1;
@@ -55,7 +55,7 @@ pub async fn start_tls(
         roots_pem: options.roots_pem,
         alpn: options.alpn,
     };
-    let _waiting = state.activity.wait();
+    state.activity.wait();
     let info = state.table.get_mut(socket)?.start_tls(options).await?;
     state.activity.touch();
     Ok(host_io::TlsInfo { alpn: info.alpn, channel_binding: info.channel_binding })
@@ -66,7 +66,7 @@ pub async fn read(
     socket: &Resource<Socket>,
     bytes_max: u32,
 ) -> Result<Vec<u8>, Fault> {
-    let _waiting = state.activity.wait();
+    state.activity.wait();
     let bytes = state.table.get_mut(socket)?.read(bytes_max).await?;
     state.activity.touch();
     Ok(bytes)
@@ -85,7 +85,7 @@ pub fn try_read(
 }
 
 pub async fn write(state: &mut HostState, socket: &Resource<Socket>, bytes: &[u8]) -> Result<(), Fault> {
-    let _waiting = state.activity.wait();
+    state.activity.wait();
     state.table.get_mut(socket)?.write(bytes).await?;
     state.activity.touch();
     Ok(())
@@ -105,7 +105,7 @@ pub fn try_write(state: &mut HostState, socket: &Resource<Socket>, bytes: &[u8])
 
 pub async fn close(state: &mut HostState, socket: Resource<Socket>) -> Result<(), Fault> {
     let socket = take(state, socket).map_err(Fault::Trap)?;
-    let _waiting = state.activity.wait();
+    state.activity.wait();
     socket.close().await?;
     Ok(())
 }

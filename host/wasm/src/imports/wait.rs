@@ -28,7 +28,9 @@ pub async fn wait(
     let on_neighbours =
         interests.iter().any(|interest| matches!(interest, Interest::BatchNext | Interest::BatchEmit));
     let _excused = on_neighbours.then(|| state.activity.excuse());
-    let _waiting = state.activity.wait();
+    if interests.iter().any(|interest| matches!(interest, Interest::Readable(_) | Interest::Writable(_))) {
+        state.activity.wait();
+    }
     let ready = ready(state, interests, timeout_ns).await?;
     if !ready.is_empty() {
         state.activity.touch();
