@@ -166,15 +166,12 @@ async fn agree_on_start(
         Some(receipt) => Some(ctx.report_receipt(receipt).await?),
         None => None,
     };
-    let unfinished = match (&receipt, continuation) {
-        (Some(receipt), Some(Continuation::Resume)) => !receipt.complete,
-        (Some(_), _) => false,
-        // The host may know of a checkpoint that this database does not: of another database, or a restored one.
-        (None, _) => ctx.saved_checkpoint().is_some_and(|saved| !saved.complete && saved.cursor.is_some()),
-    };
+    // Without a receipt there is nothing to continue: the host starts over.
+    let unfinished =
+        matches!((&receipt, continuation), (Some(receipt), Some(Continuation::Resume)) if !receipt.complete);
     let reset = "start the stream over with `rapidbyte state reset`";
     match (mode, unfinished) {
-        (WriteMode::Replace, true) if staged && receipt.is_some() => return Ok(true),
+        (WriteMode::Replace, true) if staged => return Ok(true),
         (WriteMode::Replace, true) => {
             return Err(ConnectorError::schema(
                 "staging_lost",

@@ -15,6 +15,12 @@ pub const MESSAGE_BUFFER_KEPT_BYTES_MAX: usize = 4 * MESSAGE_BYTES;
 pub const LOCK_WAIT_SECONDS_DEFAULT: u32 = 60;
 pub const LOCK_WAIT_SECONDS_MAX: u32 = 3_600;
 
+/// After how long without a word the server asks whether this side is still there, how often, and how many times
+/// before it gives the session up: two minutes in all, against two hours by default.
+pub const KEEPALIVE_IDLE_SECONDS: u32 = 60;
+pub const KEEPALIVE_INTERVAL_SECONDS: u32 = 10;
+pub const KEEPALIVE_COUNT: u32 = 6;
+
 /// Columns of a PostgreSQL table (`MaxHeapAttributeNumber`), less the one that numbers the rows in a load table.
 pub const COLUMNS_MAX: usize = 1_599;
 

@@ -9,13 +9,19 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use crate::catalog::{get, query};
+use crate::limits::{KEEPALIVE_COUNT, KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS};
 use crate::names::Task;
 
 /// Takes the task's lock, waiting for its holder to go. It is held until the session ends.
 pub async fn acquire(session: &Session, task: &Task, wait: Duration) -> Result<(), ConnectorError> {
     let key = task.lock_key();
-    let milliseconds = wait.as_millis();
-    session.execute("bounding the wait for the lock", &format!("SET lock_timeout = {milliseconds}")).await?;
+    // A machine that loses power says no goodbye: the server is to ask, so that its lock is not held for hours.
+    let settings = format!(
+        "SET tcp_keepalives_idle = {KEEPALIVE_IDLE_SECONDS}; SET tcp_keepalives_interval = {KEEPALIVE_INTERVAL_SECONDS}; \
+         SET tcp_keepalives_count = {KEEPALIVE_COUNT}; SET lock_timeout = {}",
+        wait.as_millis()
+    );
+    session.execute("bounding the wait for the lock", &settings).await?;
     match session.client().batch_execute(&format!("SELECT pg_advisory_lock({key})")).await {
         Ok(()) => session.execute("lifting the bound", "SET lock_timeout = 0").await,
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {

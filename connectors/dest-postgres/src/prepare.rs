@@ -85,6 +85,16 @@ fn check_plan<'a>(
             "`replace` swaps a whole table, so its stream cannot be read in partitions",
         ));
     }
+    if plan.mode == WriteMode::Replace && stream.sync_mode != SyncMode::FullRefresh {
+        return Err(ConnectorError::config(
+            "write_mode",
+            format!(
+                "`replace` would leave stream `{}` with its newest records only; use `full_refresh` with it, or another \
+                 write mode",
+                stream.name
+            ),
+        ));
+    }
     if !matches!(plan.mode, WriteMode::Upsert | WriteMode::Merge) {
         return Ok(&[]);
     }

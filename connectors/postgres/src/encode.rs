@@ -22,7 +22,7 @@ pub const COPY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 pub const COPY_TRAILER: &[u8; 2] = &(-1i16).to_be_bytes();
 
 /// Rows that are laid out together: few enough for their slots to stay in the first-level cache.
-const BLOCK_ROWS: usize = 256;
+const BLOCK_ROWS: usize = 64;
 
 /// The binary form of a value, as the type of the column that receives it wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -143,18 +143,8 @@ fn rows_that_were_staged_and_lost_are_not_taken_for_done() {
         });
         result.unwrap();
     };
-    let again = |database: &Database, stream: &StreamContext, saved: bool| {
+    let again = |database: &Database, stream: &StreamContext| {
         let (result, _) = database.write_behind(1, stream, |host| {
-            if saved {
-                host.set_saved_checkpoint(Some(Checkpoint {
-                    id: 1,
-                    stream: "people".into(),
-                    cursor: cursor(10),
-                    records: 1,
-                    bytes: 1,
-                    complete: false,
-                }));
-            }
             host.feed_batch(&people(&[(20, "new")]));
             host.feed_end();
         });
@@ -165,14 +155,11 @@ fn rows_that_were_staged_and_lost_are_not_taken_for_done() {
     begin(&database);
     let staging = database.leftovers();
     database.run(&format!("DROP TABLE raw.{staging}"));
-    assert_eq!(again(&database, &stream, false).code, "staging_lost");
-    // The state knows of a checkpoint that this database has never seen.
-    let database = Database::new();
-    assert_eq!(again(&database, &stream, true).code, "staging_lost");
+    assert_eq!(again(&database, &stream).code, "staging_lost");
     // The mode was changed in the middle.
     let database = Database::new();
     begin(&database);
-    let error = again(&database, &people_stream(WriteMode::Append), false);
+    let error = again(&database, &people_stream(WriteMode::Append));
     assert_eq!(error.code, "unfinished_replace");
     assert!(error.message.contains("state reset"), "{}", error.message);
 }
@@ -311,10 +298,15 @@ fn a_reader_that_does_not_let_go_stops_the_swap_not_the_data() {
 }
 
 #[test]
-fn partitions_cannot_replace_a_whole_table() {
+fn parts_of_a_stream_cannot_replace_a_whole_table() {
     let database = Database::new();
-    let mut stream = people_stream(WriteMode::Replace);
-    stream.partition = Partition { index: 0, count: 2 };
-    let error = write_with(&TestHost::new(), database.config(), RunRequest::write(stream)).unwrap_err();
-    assert_eq!(error.category, ErrorCategory::Config);
+    let mut partition = people_stream(WriteMode::Replace);
+    partition.partition = Partition { index: 0, count: 2 };
+    let mut increment = people_stream(WriteMode::Replace);
+    increment.sync_mode = SyncMode::Incremental;
+    for stream in [partition, increment] {
+        let error = write_with(&TestHost::new(), database.config(), RunRequest::write(stream)).unwrap_err();
+        assert_eq!(error.category, ErrorCategory::Config);
+        assert!(error.message.contains("`replace`"), "{}", error.message);
+    }
 }

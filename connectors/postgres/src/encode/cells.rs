@@ -250,16 +250,17 @@ fn copy(to: &mut [u8], from: &[u8]) {
     let len = from.len();
     if len > 64 {
         to.copy_from_slice(from);
-    } else if len >= 8 {
-        let mut at = 0;
-        while at + 8 <= len {
-            to[at..at + 8].copy_from_slice(&from[at..at + 8]);
-            at += 8;
+    } else if let (Some(to_last), Some(from_last)) = (to.last_chunk_mut::<8>(), from.last_chunk::<8>()) {
+        // The last word overlaps the others unless the length is a multiple of it.
+        *to_last = *from_last;
+        for (to, from) in to.as_chunks_mut::<8>().0.iter_mut().zip(from.as_chunks::<8>().0) {
+            *to = *from;
         }
-        to[len - 8..].copy_from_slice(&from[len - 8..]);
-    } else if len >= 4 {
-        to[..4].copy_from_slice(&from[..4]);
-        to[len - 4..].copy_from_slice(&from[len - 4..]);
+    } else if let (Some(to_last), Some(from_last)) = (to.last_chunk_mut::<4>(), from.last_chunk::<4>()) {
+        *to_last = *from_last;
+        if let (Some(to_first), Some(from_first)) = (to.first_chunk_mut::<4>(), from.first_chunk::<4>()) {
+            *to_first = *from_first;
+        }
     } else {
         for (to, from) in to.iter_mut().zip(from) {
             *to = *from;
@@ -300,14 +301,22 @@ impl<S: Copy, const N: usize, F: Fn(S) -> Result<[u8; N], Refusal>> Cells for Fi
 
     fn write(&self, first_row: usize, places: &mut [u32], out: &mut [u8]) -> Result<(), Fault> {
         let values = &self.values[first_row..first_row + places.len()];
+        let Some(nulls) = self.nulls else {
+            for (offset, (place, value)) in places.iter_mut().zip(values).enumerate() {
+                let bytes =
+                    (self.convert)(*value).map_err(|refusal| Fault { row: first_row + offset, refusal })?;
+                put_fixed(out, place, bytes);
+            }
+            return Ok(());
+        };
         for (offset, (place, value)) in places.iter_mut().zip(values).enumerate() {
             let row = first_row + offset;
-            if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            if nulls.is_null(row) {
                 put_null(out, place);
-                continue;
+            } else {
+                let bytes = (self.convert)(*value).map_err(|refusal| Fault { row, refusal })?;
+                put_fixed(out, place, bytes);
             }
-            let bytes = (self.convert)(*value).map_err(|refusal| Fault { row, refusal })?;
-            put_fixed(out, place, bytes);
         }
         Ok(())
     }
