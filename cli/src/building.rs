@@ -1,6 +1,6 @@
 //! What is shown while connectors are built: Cargo's own lines, without those that say that nothing happened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rapidbyte_host::HostError;
 use rapidbyte_host::connector::build::BuildProgress;
@@ -35,7 +35,7 @@ impl BuildProgress for Building {
     }
 
     fn compiling(&mut self, name: &str, folder: &Path) {
-        self.printer.status(Tone::Busy, "Building", format_args!("{name} ({})", folder.display()));
+        self.printer.status(Tone::Busy, "Building", format_args!("{name} ({})", from_here(folder).display()));
     }
 
     fn cargo_line(&mut self, line: &str) {
@@ -50,4 +50,11 @@ impl BuildProgress for Building {
 /// `    Finished `release` profile [optimized] target(s) in 0.05s`, whatever its colours.
 fn says_that_it_ended(line: &str) -> bool {
     line.contains("Finished") && line.contains("target(s) in")
+}
+
+/// A folder without detours, and without the way to where we are.
+fn from_here(folder: &Path) -> PathBuf {
+    let plain = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
+    plain.strip_prefix(&here).map(Path::to_owned).unwrap_or(plain)
 }

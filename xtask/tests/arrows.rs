@@ -25,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Connectors are users of the SDK like anybody else, and may share code among themselves.
-const CONNECTORS_MAY_USE: &[&str] = &["rapidbyte-sdk", "rapidbyte-postgres"];
+const CONNECTORS_MAY_USE: &[&str] = &["rapidbyte-sdk", "rapidbyte-postgres", "rapidbyte-text"];
 
 /// Heavy or telling dependencies and the only rooms that may have them.
 const KEEPERS: &[(&str, &[&str])] = &[
