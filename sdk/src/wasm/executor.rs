@@ -4,7 +4,8 @@
 //! parking without a timer panics. So:
 //!
 //! - the SDK defines `clock_nanosleep`. While tokio parks it waits in the host for every interest of the reactor, for at most
-//!   the very duration tokio asked for, and wakes the tasks of what is ready. tokio takes an early return as a wake-up.
+//!   the very duration tokio asked for. tokio takes an early return as a wake-up; the tasks of what is ready are woken right
+//!   after it, because inside the park tokio holds the lock that a wake-up of the timer takes.
 //! - a timer far away always exists, so tokio always parks with a deadline.
 //! - a runtime that always has something to do never parks. While somebody waits for the host, a maintenance timer fires
 //!   every few milliseconds; if tokio has not parked meanwhile, it looks at the host. An idle runtime backs it off, up to
@@ -16,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Once;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -34,6 +35,8 @@ thread_local! {
     static RUNTIME: (Runtime, LocalSet) = start();
     /// tokio is between its park hooks: a sleep now is the park itself.
     static PARKING: Cell<bool> = const { Cell::new(false) };
+    /// What the host answered to the park, until tokio is out of it.
+    static ANSWER: RefCell<Option<Vec<Waker>>> = const { RefCell::new(None) };
     static MAINTENANCE: RefCell<Maintenance> = const { RefCell::new(Maintenance::new()) };
 }
 
@@ -72,7 +75,12 @@ fn start() -> (Runtime, LocalSet) {
             reactor::send_gathered();
             PARKING.set(true);
         })
-        .on_thread_unpark(|| PARKING.set(false))
+        .on_thread_unpark(|| {
+            PARKING.set(false);
+            if let Some(ready) = ANSWER.take() {
+                unpark(ready);
+            }
+        })
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -101,7 +109,7 @@ fn maintain() -> impl Future<Output = ()> {
             let idle = MAINTENANCE.with_borrow(|maintenance| maintenance.parked);
             if waiting && !idle {
                 reactor::send_gathered();
-                reactor::wait(Some(0));
+                reactor::wait(Some(0)).into_iter().for_each(Waker::wake);
             }
             MAINTENANCE.with_borrow_mut(|maintenance| {
                 let period = match maintenance.period {
@@ -118,7 +126,9 @@ fn maintain() -> impl Future<Output = ()> {
 /// Whether the timer is over; otherwise this task is woken when it is.
 fn fired(cx: &mut Context<'_>) -> bool {
     MAINTENANCE.with_borrow_mut(|maintenance| {
-        let sleep = maintenance.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits::FAR_AWAY)));
+        // The first call's code runs before this task does, and may wait for the host already.
+        let after = maintenance.period.unwrap_or(limits::FAR_AWAY);
+        let sleep = maintenance.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
         sleep.as_mut().poll(cx).is_ready()
     })
 }
@@ -132,21 +142,24 @@ pub(super) fn watch() {
     });
 }
 
-/// tokio's park.
+/// tokio's park: it must not touch anything of tokio's.
 fn park(duration: Duration) {
-    MAINTENANCE.with_borrow_mut(|maintenance| maintenance.parked = true);
-    let woken = reactor::wait(Some(nanoseconds(duration)));
-    let backed_off = MAINTENANCE.with_borrow(|maintenance| {
-        maintenance.period.is_none_or(|period| period > limits::MAINTENANCE_PERIOD)
+    let ready = reactor::wait(Some(nanoseconds(duration)));
+    ANSWER.set(Some(ready));
+}
+
+/// tokio is out of a park in which the host was asked.
+fn unpark(ready: Vec<Waker>) {
+    let woken = !ready.is_empty();
+    ready.into_iter().for_each(Waker::wake);
+    MAINTENANCE.with_borrow_mut(|maintenance| {
+        maintenance.parked = true;
+        let backed_off = maintenance.period.is_none_or(|period| period > limits::MAINTENANCE_PERIOD);
+        // What ended the park may be busy from now on while others wait for the host, unless it was the timer itself.
+        if backed_off && (woken || !maintenance.is_due()) && reactor::has_interests() {
+            maintenance.set(Some(limits::MAINTENANCE_PERIOD));
+        }
     });
-    // What ended the park may be busy from now on, while others wait for the host. The timer itself is not.
-    if backed_off && reactor::has_interests() {
-        MAINTENANCE.with_borrow_mut(|maintenance| {
-            if woken || !maintenance.is_due() {
-                maintenance.set(Some(limits::MAINTENANCE_PERIOD));
-            }
-        });
-    }
 }
 
 /// Any other sleep: author code that blocks, to the deadline and nothing else.

@@ -59,21 +59,16 @@ enum Waiting {
     Signal(Signal),
 }
 
-/// Waits until something that a task waits for is ready, or the time is over; then wakes those tasks. Answers whether there
-/// were any.
-pub(super) fn wait(timeout_ns: Option<u64>) -> bool {
-    let wakers = with(|reactor| {
+/// Waits until something that a task waits for is ready, or the time is over; answers whom to wake.
+pub(super) fn wait(timeout_ns: Option<u64>) -> Vec<Waker> {
+    with(|reactor| {
         let ready = {
             let (interests, waiting) = reactor.interests();
             let ready = host_io::wait(&interests, timeout_ns);
             ready.iter().filter_map(|index| waiting.get(*index as usize).copied()).collect::<Vec<_>>()
         };
         reactor.take_ready(&ready)
-    });
-    let woken = !wakers.is_empty();
-    // Outside the borrow: a waker may run anything.
-    wakers.into_iter().for_each(Waker::wake);
-    woken
+    })
 }
 
 /// Whether any task waits for the host.

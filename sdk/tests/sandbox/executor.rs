@@ -91,11 +91,11 @@ async fn many_sockets_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_task_does_not_starve_a_socket() {
-    let (mut sandbox, session) = sandbox(peer::serve(peer::counting).await).await;
+    let (mut sandbox, session) = sandbox(peer::serve(peer::thinking).await).await;
     sandbox.scenario(session, "fairness").await.unwrap();
     assert_eq!(sandbox.logged("fairness", "right"), 20);
-    assert_eq!(sandbox.logged("fairness", "busy"), 1);
     let counts = &sandbox.store.data().counts;
+    assert!(sandbox.logged("fairness", "turns") > 20, "{:?} {counts:?}", sandbox.logs);
     assert!(counts.looks >= 1, "a runtime that never parks looks at the host: {counts:?}");
 }
 

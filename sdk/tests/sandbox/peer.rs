@@ -46,6 +46,16 @@ pub async fn counting(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
+/// Like [`counting`], but thinks about it, so that the guest has to wait.
+pub async fn thinking(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    loop {
+        let number = stream.read_u32().await?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        stream.write_u32(number + 1).await?;
+    }
+}
+
 /// Sends everything back.
 pub async fn echoing(stream: TcpStream) -> std::io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();

@@ -332,7 +332,7 @@ impl Executor {
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         let turns = busy.await.unwrap_or(0);
-        ctx.log().info("fairness", &[("right", right.into()), ("busy", (turns > 20).into())]);
+        ctx.log().info("fairness", &[("right", right.into()), ("turns", turns.into())]);
         Ok(())
     }
 
