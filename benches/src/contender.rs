@@ -125,9 +125,14 @@ pub fn native_main(description: &str) -> Result<()> {
     let (upstream, downstream) = testing::pipe(PipeBounds::default());
     let mut source = testing::block_on(upstream.source::<SourcePostgres>(description["source"].clone()))?;
     let catalog = testing::block_on(source.run(RunRequest::discover()))?.catalog.context("a catalog")?;
-    let found = catalog.streams.into_iter().find(|stream| stream.name == name).context("the stream in the catalog")?;
+    let found = catalog
+        .streams
+        .into_iter()
+        .find(|stream| stream.name == name)
+        .context("the stream in the catalog")?;
     let mut stream = StreamContext::new(&name, found.schema);
-    stream.write = Some(WritePlan { mode: WriteMode::Append, primary_key: Vec::new(), update_columns: Vec::new() });
+    stream.write =
+        Some(WritePlan { mode: WriteMode::Append, primary_key: Vec::new(), update_columns: Vec::new() });
     let write = RunRequest::write(stream.clone());
     drop(source);
 
@@ -139,7 +144,8 @@ pub fn native_main(description: &str) -> Result<()> {
         })
     });
     testing::block_on(async {
-        let mut destination = downstream.destination::<DestPostgres>(description["destination"].clone()).await?;
+        let mut destination =
+            downstream.destination::<DestPostgres>(description["destination"].clone()).await?;
         destination.run(write).await
     })?;
     reading.join().map_err(|_| anyhow::anyhow!("the source panicked"))??;
@@ -149,7 +155,8 @@ pub fn native_main(description: &str) -> Result<()> {
 
 fn peak_memory_bytes() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM in /proc/self/status")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM in /proc/self/status")?;
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kilobytes * 1024)
 }

@@ -61,7 +61,12 @@ fn main() -> Result<()> {
                 server.sql("postgres", "CHECKPOINT")?;
                 let sample = contender.run(&server, &table, &args, work.path())?;
                 let found = table.fingerprint(&server, "target")?;
-                ensure!(found == expected, "{} copied `{}` wrongly: {found} for {expected}", contender.name(), table.name);
+                ensure!(
+                    found == expected,
+                    "{} copied `{}` wrongly: {found} for {expected}",
+                    contender.name(),
+                    table.name
+                );
                 if round > 0 {
                     samples[index].push(sample);
                 }

@@ -47,10 +47,16 @@ pub fn report(args: &Args, work: &Path) -> Result<()> {
     println!("### Start-up and size\n");
     println!("| what | figure |\n| --- | ---: |");
     println!("| `rapidbyte --version`, whole process | {:.1} ms |", median(version.into_iter()));
-    println!("| `rapidbyte check`, whole process: two guests loaded from the cache, opened, validated, asked for their schema | {:.1} ms |", median(cold.into_iter()));
+    println!(
+        "| `rapidbyte check`, whole process: two guests loaded from the cache, opened, validated, asked for their schema | {:.1} ms |",
+        median(cold.into_iter())
+    );
     println!("| `rapidbyte` binary | {:.1} MB |", megabytes(&args.binary)?);
     for name in ["source-postgres", "dest-postgres", "source-file", "dest-file", "transform-mask"] {
-        println!("| {name} component | {:.2} MB |", megabytes(&args.components.join(format!("{name}.wasm")))?);
+        println!(
+            "| {name} component | {:.2} MB |",
+            megabytes(&args.components.join(format!("{name}.wasm")))?
+        );
     }
     Ok(())
 }

@@ -30,8 +30,11 @@ const WIDE: &[(&str, &str, &str)] = &[
     ("note", "text", "CASE WHEN i % 5 = 0 THEN NULL ELSE repeat('x', (i % 40)::int) END"),
 ];
 
-const NARROW: &[(&str, &str, &str)] =
-    &[("id", "bigint NOT NULL", "i"), ("value", "integer", "i % 1000"), ("at", "timestamp", "timestamp '2024-01-01' + i * interval '1 ms'")];
+const NARROW: &[(&str, &str, &str)] = &[
+    ("id", "bigint NOT NULL", "i"),
+    ("value", "integer", "i % 1000"),
+    ("at", "timestamp", "timestamp '2024-01-01' + i * interval '1 ms'"),
+];
 
 impl Table {
     /// The tables of the bench, with their rows divided by `scale_down`.
@@ -43,7 +46,8 @@ impl Table {
     }
 
     fn definition(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|(name, kind, _)| format!("{name} {kind}")).collect();
+        let columns: Vec<String> =
+            self.columns.iter().map(|(name, kind, _)| format!("{name} {kind}")).collect();
         columns.join(", ")
     }
 

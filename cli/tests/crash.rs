@@ -169,7 +169,10 @@ impl Drop for Case<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             for side in ["src", "dst"] {
-                let _ = self.server.borrow().sql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.database(side)));
+                let _ = self
+                    .server
+                    .borrow()
+                    .sql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.database(side)));
             }
         }
     }
@@ -209,7 +212,14 @@ fn victims(points: &BTreeMap<String, u64>, random: &mut Random) -> Vec<String> {
 }
 
 /// Kills at `victim`, then at up to two more random points, then lets it end; twice, with changes in between.
-fn torture(server: &RefCell<Server>, points: &BTreeMap<String, u64>, index: usize, victim: &str, lose_state: bool, random: &mut Random) -> bool {
+fn torture(
+    server: &RefCell<Server>,
+    points: &BTreeMap<String, u64>,
+    index: usize,
+    victim: &str,
+    lose_state: bool,
+    random: &mut Random,
+) -> bool {
     let case = Case::new(server, format!("case{index}{}", if lose_state { "_stateless" } else { "" }));
     let names: Vec<&String> = points.keys().collect();
     let mut context = format!("seed {}, killed at", seed());
@@ -259,7 +269,11 @@ fn torture_all(lose_state: bool) {
         killed += u32::from(torture(&server, &points, index, victim, lose_state, &mut random));
     }
     println!("{killed} of {} cases were killed", victims.len());
-    assert!(killed as usize * 10 >= victims.len() * 8, "only {killed} of {} cases were killed", victims.len());
+    assert!(
+        killed as usize * 10 >= victims.len() * 8,
+        "only {killed} of {} cases were killed",
+        victims.len()
+    );
 }
 
 #[test]

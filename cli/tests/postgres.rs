@@ -129,10 +129,21 @@ fn a_column_of_every_type_arrives_as_it_was() {
 fn two_hundred_columns_no_rows_no_key_and_odd_names() {
     let pair = Pair::new();
     let columns: Vec<String> = (0..200)
-        .map(|i| format!("c{i} {}", ["int", "text", "numeric(20,4)", "timestamptz", "boolean", "jsonb"][i % 6]))
+        .map(|i| {
+            format!("c{i} {}", ["int", "text", "numeric(20,4)", "timestamptz", "boolean", "jsonb"][i % 6])
+        })
         .collect();
     let values: Vec<&str> = (0..200)
-        .map(|i| ["i", "'text ' || i", "i / 7.0", "now() + i * interval '1 s'", "i % 2 = 0", "jsonb_build_object('i', i)"][i % 6])
+        .map(|i| {
+            [
+                "i",
+                "'text ' || i",
+                "i / 7.0",
+                "now() + i * interval '1 s'",
+                "i % 2 = 0",
+                "jsonb_build_object('i', i)",
+            ][i % 6]
+        })
         .collect();
     pair.src(&format!(
         "CREATE TABLE broad ({}); INSERT INTO broad SELECT {} FROM generate_series(1, 500) i",
@@ -162,7 +173,8 @@ fn large_values_stay_within_max_memory() {
     let mut document = pair.document(json!([{ "name": "large", "sync_mode": "full_refresh" }]), "append");
     document["resources"] = json!({ "max_memory": "256mb" });
     let report = pair.run(&document);
-    let content = "SELECT count(*), sum(length(value)), md5(string_agg(md5(value), '' ORDER BY id)) FROM large";
+    let content =
+        "SELECT count(*), sum(length(value)), md5(string_agg(md5(value), '' ORDER BY id)) FROM large";
     assert_eq!(pair.dst(content), pair.src(content));
     let peak = report["memory_peak_bytes"].as_u64().unwrap();
     assert!(peak <= 256 * 1024 * 1024, "the process used {peak} bytes");
@@ -184,7 +196,10 @@ fn a_record_above_the_limit_is_refused_by_name() {
     assert_eq!(error["code"], "record_too_large", "{report}");
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("`large`") && message.contains("`value`"), "{message}");
-    assert_eq!(pair.dst("SELECT count(*) FROM pg_tables WHERE tablename = 'large' AND schemaname = 'public'"), "1");
+    assert_eq!(
+        pair.dst("SELECT count(*) FROM pg_tables WHERE tablename = 'large' AND schemaname = 'public'"),
+        "1"
+    );
     assert_eq!(pair.dst("SELECT count(*) FROM large"), "0", "nothing of the failed transaction is left");
 }
 
@@ -192,7 +207,8 @@ fn a_record_above_the_limit_is_refused_by_name() {
 fn a_second_incremental_run_moves_only_what_is_new() {
     let pair = Pair::new();
     pair.src("CREATE TABLE e (id bigint PRIMARY KEY, v text); INSERT INTO e SELECT i, 'v' || i FROM generate_series(1, 1000) i");
-    let document = pair.document(json!([{ "name": "e", "sync_mode": "incremental", "cursor_field": "id" }]), "append");
+    let document =
+        pair.document(json!([{ "name": "e", "sync_mode": "incremental", "cursor_field": "id" }]), "append");
     assert_eq!(pair.run(&document)["streams"][0]["records_written"], 1000);
     assert_eq!(pair.run(&document)["streams"][0]["records_written"], 0);
     pair.src("INSERT INTO e SELECT i, 'v' || i FROM generate_series(1001, 1010) i");
@@ -207,7 +223,8 @@ fn a_null_cursor_is_neither_lost_nor_repeated() {
         "CREATE TABLE e (id int PRIMARY KEY, at timestamptz);
          INSERT INTO e SELECT i, CASE WHEN i % 10 = 0 THEN NULL ELSE timestamptz '2024-01-01' + i * interval '1 s' END FROM generate_series(1, 500) i",
     );
-    let document = pair.document(json!([{ "name": "e", "sync_mode": "incremental", "cursor_field": "at" }]), "append");
+    let document =
+        pair.document(json!([{ "name": "e", "sync_mode": "incremental", "cursor_field": "at" }]), "append");
     pair.run(&document);
     pair.assert_same("e");
     pair.src("INSERT INTO e VALUES (1000, NULL), (1001, 'infinity'), (1002, '2030-01-01')");
