@@ -32,7 +32,8 @@ impl Document {
         if self.pipeline.stream(stream).is_some() {
             return Ok(());
         }
-        let known: Vec<&str> = self.pipeline.listed_streams().iter().map(|stream| stream.name.as_str()).collect();
+        let known: Vec<&str> =
+            self.pipeline.listed_streams().iter().map(|stream| stream.name.as_str()).collect();
         Err(HostError::UnknownStream { stream: stream.to_owned(), known: known.join("`, `") })
     }
 }

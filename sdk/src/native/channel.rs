@@ -30,7 +30,8 @@ struct Queue {
 }
 
 impl Channel {
-    pub(crate) fn new(bytes_max: u64, frames_max: u32) -> (Outlet, Inlet) {
+    /// A new channel, as its two ends.
+    pub(crate) fn ends(bytes_max: u64, frames_max: u32) -> (Outlet, Inlet) {
         let channel = Arc::new(Channel { queue: Mutex::default(), bytes_max, frames_max });
         (Outlet(channel.clone()), Inlet(channel))
     }

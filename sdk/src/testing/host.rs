@@ -40,7 +40,7 @@ impl Default for TestHost {
 impl TestHost {
     /// A host that records everything and refuses nothing.
     pub fn new() -> Self {
-        let (feed, inlet) = Channel::new(u64::MAX, u32::MAX);
+        let (feed, inlet) = Channel::ends(u64::MAX, u32::MAX);
         let host = Host::default();
         host.lock().inlet = Some(Arc::new(inlet));
         TestHost { host, feed: Some(Arc::new(feed)) }

@@ -105,14 +105,14 @@ impl Default for PipeBounds {
 /// assert!(downstream.committed_checkpoints().last().unwrap().complete);
 /// ```
 pub fn pipe(bounds: PipeBounds) -> (TestHost, TestHost) {
-    let (outlet, inlet) = Channel::new(bounds.bytes_max, bounds.frames_max);
+    let (outlet, inlet) = Channel::ends(bounds.bytes_max, bounds.frames_max);
     (TestHost::link(None, Some(outlet)), TestHost::link(Some(inlet), None))
 }
 
 /// Like [`pipe`] with a transform between: source, transform, destination.
 pub fn pipe_through_transform(bounds: PipeBounds) -> (TestHost, TestHost, TestHost) {
-    let (source_outlet, transform_inlet) = Channel::new(bounds.bytes_max, bounds.frames_max);
-    let (transform_outlet, destination_inlet) = Channel::new(bounds.bytes_max, bounds.frames_max);
+    let (source_outlet, transform_inlet) = Channel::ends(bounds.bytes_max, bounds.frames_max);
+    let (transform_outlet, destination_inlet) = Channel::ends(bounds.bytes_max, bounds.frames_max);
     (
         TestHost::link(None, Some(source_outlet)),
         TestHost::link(Some(transform_inlet), Some(transform_outlet)),
