@@ -134,7 +134,8 @@ pub trait Source: Sized + 'static {
 ///     let mut sink = host.destination::<Sink>(serde_json::json!({})).await.unwrap();
 ///     let summary = sink.run(RunRequest::write(stream)).await.unwrap();
 ///     assert_eq!(summary.write.unwrap().records, 2);
-///     assert_eq!(host.committed_checkpoints().len(), 1);
+///     // The one that was fed, and the complete one that the host puts before the end.
+///     assert_eq!(host.committed_checkpoints().len(), 2);
 /// });
 /// ```
 #[diagnostic::on_unimplemented(
