@@ -158,15 +158,15 @@ fn survives_cuts(mode: WriteMode) {
     let seed =
         std::env::var("RAPIDBYTE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
     let mut random: u64 = seed;
-    let clean = Database::new();
-    let (result, _, bytes) = attempt(&clean, mode, Cut::Never);
+    let database = Database::new();
+    let (result, _, bytes) = attempt(&database, mode, Cut::Never);
     result.unwrap();
-    assert_eq!(clean.rows("raw.people"), expected(mode));
+    assert_eq!(database.rows("raw.people"), expected(mode));
     for number in 0..CUTS_PER_MODE {
         let at = next_random(&mut random) % bytes;
         let cut = if number % 2 == 0 { Cut::Request(at) } else { Cut::Answer(at) };
         let label = format!("mode {mode}, seed {seed}, cut {number}: {cut:?} of {bytes}");
-        let database = Database::new();
+        database.clear();
         if mode == WriteMode::Replace {
             database.run("CREATE SCHEMA raw; CREATE TABLE raw.people (id int8 NOT NULL, name text); INSERT INTO raw.people VALUES (-1, 'old')");
         }

@@ -205,6 +205,7 @@ fn a_renamed_table_keeps_keys_indexes_checks_defaults_grants_and_comments() {
 
 #[test]
 fn a_table_that_others_depend_on_is_filled_in_place() {
+    let database = Database::new();
     for (name, dependent) in [
         ("a view", "CREATE VIEW raw.v AS SELECT count(*) FROM raw.people"),
         ("a materialized view", "CREATE MATERIALIZED VIEW raw.m AS SELECT * FROM raw.people"),
@@ -237,7 +238,7 @@ fn a_table_that_others_depend_on_is_filled_in_place() {
         ("replica identity", "ALTER TABLE raw.people REPLICA IDENTITY FULL"),
         ("another owner", "ALTER TABLE raw.people OWNER TO other_owner"),
     ] {
-        let database = Database::new();
+        database.clear();
         if name == "another owner" {
             database.run("CREATE ROLE other_owner");
         }
