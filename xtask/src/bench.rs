@@ -15,6 +15,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let components = connectors::build(workspace, &binary)?;
     workspace
         .cargo(["run", "--release", "--quiet", "--package", "rapidbyte-benches", "--", "--binary"])
+        .directory(workspace.connectors())
         .arguments([&binary])
         .arguments(["--components"])
         .arguments([&components])
