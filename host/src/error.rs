@@ -70,7 +70,7 @@ pub enum HostError {
         #[source]
         error: ComponentError,
     },
-    #[error("`{}` carries no manifest", path.display())]
+    #[error("`{}` is not a connector: it carries no manifest", path.display())]
     NotDescribed { path: PathBuf },
     #[error("`{}` and its component disagree: {what}", manifest.display())]
     Disagree { manifest: PathBuf, what: String },

@@ -108,12 +108,15 @@ fn the_json_of_strangers_is_checked_alike() {
 #[test]
 fn our_connectors_have_good_manifests() {
     let connectors = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors");
+    let mut read = 0;
     for entry in std::fs::read_dir(connectors).unwrap() {
         let path = entry.unwrap().path().join(MANIFEST_FILE_NAME);
         if let Ok(text) = std::fs::read_to_string(&path) {
             let name = path.display().to_string();
             let manifest = Manifest::from_yaml(&text, &name).unwrap_or_else(|errors| panic!("{errors}"));
             assert_eq!(Manifest::from_json(&manifest.to_json(), &name).unwrap(), manifest);
+            read += 1;
         }
     }
+    assert!(read > 0, "no manifest was found");
 }

@@ -372,6 +372,7 @@ fn colour_is_added_from_outside() {
 fn examples_are_good_documents() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut folders = vec![root];
+    let mut read = 0;
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
@@ -384,7 +385,9 @@ fn examples_are_good_documents() {
                 if let Err(errors) = parse(&text, &name, &|_| Some("1".to_owned())) {
                     panic!("{errors}");
                 }
+                read += 1;
             }
         }
     }
+    assert!(read > 0, "no example was found");
 }

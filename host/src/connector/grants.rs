@@ -6,6 +6,7 @@ use rapidbyte_core::grants::{Endpoint, Folder, Grants};
 use rapidbyte_pipeline::manifest::{FilesystemAccess, FilesystemPlace, FilesystemRequest};
 use rapidbyte_pipeline::{CheckedConfig, Config, Diagnostic, Manifest, Span};
 use serde_json::Value;
+use url::{Host, Url};
 
 use crate::settings::Environment;
 
@@ -47,11 +48,12 @@ pub fn grant(
                         "no_endpoint",
                         config.span(),
                         format!(
-                            "`{}` connects to where its config says, and there is no `host` with a `port`",
+                            "`{}` connects to where its config says, which has neither a `host` with a `port` nor a \
+                             usable `url`",
                             manifest.name
                         ),
                     )
-                    .help("set `host` and `port`"),
+                    .help("set `host` and `port`, or a whole `url`, whichever its config schema has"),
                 ),
             }
         }
@@ -64,11 +66,20 @@ pub fn grant(
     if problems.is_empty() { Ok(granted) } else { Err(problems) }
 }
 
-/// The endpoint that the config names.
+/// The endpoint that the config names: by `host` and `port`, or by a `url` whose scheme may stand for the port.
 fn runtime_endpoint(config: &Value) -> Option<Endpoint> {
-    let host = config.get("host")?.as_str()?.to_owned();
-    let port = u16::try_from(config.get("port")?.as_u64()?).ok()?;
-    Some(Endpoint { host, port, from_config: true })
+    let endpoint = |host: &str, port| Endpoint { host: host.to_owned(), port, from_config: true };
+    if let Some(host) = config.get("host") {
+        let port = u16::try_from(config.get("port")?.as_u64()?).ok()?;
+        return Some(endpoint(host.as_str()?, port));
+    }
+    let url = Url::parse(config.get("url")?.as_str()?).ok()?;
+    let port = url.port_or_known_default()?;
+    match url.host()? {
+        // Without the brackets that only a URL has.
+        Host::Ipv6(address) => Some(endpoint(&address.to_string(), port)),
+        host => Some(endpoint(&host.to_string(), port)),
+    }
 }
 
 fn grant_folder(
@@ -119,5 +130,32 @@ fn usable(path: &Path, writable: bool, span: Span) -> Result<(PathBuf, PathBuf),
         // A sandbox is given folders; of a single file it is the one that holds it.
         Some(parent) if seen.is_file() => Ok((parent.to_owned(), seen)),
         _ => Ok((seen.clone(), seen)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_config_names_an_endpoint_by_host_or_by_url() {
+        let named = |config: &str| {
+            runtime_endpoint(&serde_json::from_str(config).unwrap()).map(|it| (it.host, it.port))
+        };
+        let endpoint = |host: &str, port| Some((host.to_owned(), port));
+        assert_eq!(named(r#"{"host": "db", "port": 5432}"#), endpoint("db", 5432));
+        assert_eq!(named(r#"{"url": "https://user:word@api.example/v1?x=y"}"#), endpoint("api.example", 443));
+        assert_eq!(named(r#"{"url": "http://[::1]:8080/"}"#), endpoint("::1", 8080));
+        for nowhere in [
+            "{}",
+            r#"{"host": "db"}"#,
+            r#"{"host": "db", "port": 65536}"#,
+            r#"{"host": 7, "port": 1, "url": "http://elsewhere/"}"#,
+            r#"{"url": "api.example"}"#,
+            r#"{"url": "file:///etc/passwd"}"#,
+            r#"{"url": "ftps://api.example/"}"#,
+        ] {
+            assert_eq!(named(nowhere), None, "{nowhere}");
+        }
     }
 }
