@@ -44,12 +44,25 @@ pub fn report(args: &Args, work: &Path) -> Result<()> {
             cold.push(check_ms);
         }
     }
+    let output = Command::new(&args.binary)
+        .args(["run", "--format", "json"])
+        .arg(&pipeline)
+        .env("RAPIDBYTE_HOME", work.join("home"))
+        .output()?;
+    ensure!(output.status.success(), "run failed: {}", String::from_utf8_lossy(&output.stderr));
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let idle_bytes = summary["memory_peak_bytes"].as_u64().context("`memory_peak_bytes` in the summary")?;
+
     println!("### Start-up and size\n");
     println!("| what | figure |\n| --- | ---: |");
     println!("| `rapidbyte --version`, whole process | {:.1} ms |", median(version.into_iter()));
     println!(
         "| `rapidbyte check`, whole process: two guests loaded from the cache, opened, validated, asked for their schema | {:.1} ms |",
         median(cold.into_iter())
+    );
+    println!(
+        "| `rapidbyte run` of one row, peak memory: what two guests take that hold nothing | {:.0} MB |",
+        idle_bytes as f64 / 1e6
     );
     println!("| `rapidbyte` binary | {:.1} MB |", megabytes(&args.binary)?);
     for name in ["source-postgres", "dest-postgres", "source-file", "dest-file", "transform-mask"] {

@@ -21,7 +21,6 @@ mod table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -32,18 +31,22 @@ use crate::printer::Printer;
 use crate::report::Report;
 use crate::settings::Settings;
 
+/// Frames of megabytes come and go all the time: the system's allocator gives each back to the system and is given it
+/// again, page by page.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    let started = Instant::now();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Args::try_parse_from(&arguments) {
-        Ok(args) => start(args, started).into(),
+        Ok(args) => start(args).into(),
         Err(error) => refuse(&error, &arguments).into(),
     }
 }
 
 /// Resolves the settings, runs the command, says what went wrong.
-fn start(args: Args, started: Instant) -> Exit {
-    let settings = match Settings::resolve(&args.global, started) {
+fn start(args: Args) -> Exit {
+    let settings = match Settings::resolve(&args.global) {
         Ok(settings) => settings,
         Err(error) => {
             let printer = Printer::new(args.global.format, args.global.quiet, Default::default());

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use rapidbyte_host::core::redact::Redactor;
 use tracing_subscriber::filter::Targets;
@@ -32,7 +31,7 @@ pub struct LogSettings {
 }
 
 impl Settings {
-    pub fn resolve(global: &GlobalArgs, started: Instant) -> Result<Self, anyhow::Error> {
+    pub fn resolve(global: &GlobalArgs) -> Result<Self, anyhow::Error> {
         match global.color {
             Color::Auto => {}
             Color::Always => anstream::ColorChoice::Always.write_global(),
@@ -64,7 +63,6 @@ impl Settings {
             home,
             environment: Arc::new(move |name| variables.get(name).cloned()),
             redactor: Redactor::default(),
-            started,
         };
         Ok(Settings { format: global.format, quiet: global.quiet, watched, log, faults, host })
     }

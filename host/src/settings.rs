@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use rapidbyte_core::redact::Redactor;
 
@@ -24,8 +23,6 @@ pub struct Settings {
     pub environment: Environment,
     /// Registers what must never be shown; the embedder passes its own output through it.
     pub redactor: Redactor,
-    /// When the process began, for the cold-start figure.
-    pub started: Instant,
 }
 
 /// The embedded runtime. Making one costs nothing; the compiler's engine is made when first needed.

@@ -188,8 +188,6 @@ fn config() -> Config {
         .concurrency_support(false)
         .wasm_threads(false)
         .wasm_gc(false)
-        .wasm_function_references(false)
-        .wasm_exceptions(false)
         .wasm_component_model(true)
         .epoch_interruption(true)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
