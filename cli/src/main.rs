@@ -31,11 +31,6 @@ use crate::printer::Printer;
 use crate::report::Report;
 use crate::settings::Settings;
 
-/// Frames of megabytes come and go all the time: the system's allocator gives each back to the system and is given it
-/// again, page by page.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Args::try_parse_from(&arguments) {
