@@ -135,6 +135,22 @@ pub enum CursorValue {
     Lsn(u64),
 }
 
+/// For people: instants as such (`2024-04-13T15:10:55.664Z`), everything else as it is.
+impl fmt::Display for CursorValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instant = match self {
+            CursorValue::TimestampMillis(millis) => jiff::Timestamp::from_millisecond(*millis).ok(),
+            CursorValue::TimestampMicros(micros) => jiff::Timestamp::from_microsecond(*micros).ok(),
+            _ => None,
+        };
+        match instant {
+            Some(instant) => instant.fmt(f),
+            // Beyond the calendar, as PostgreSQL's infinities are.
+            None => f.write_str(&self.value_text()),
+        }
+    }
+}
+
 impl CursorValue {
     /// The type's name as state and output show it.
     pub fn type_name(&self) -> &'static str {
@@ -348,4 +364,19 @@ pub struct RecordError {
     pub row: u32,
     pub code: String,
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_shown_as_people_write_them() {
+        let shown = |value: CursorValue| value.to_string();
+        assert_eq!(shown(CursorValue::TimestampMicros(1_713_021_055_664_001)), "2024-04-13T15:10:55.664001Z");
+        assert_eq!(shown(CursorValue::TimestampMillis(-1)), "1969-12-31T23:59:59.999Z");
+        assert_eq!(shown(CursorValue::TimestampMicros(i64::MAX)), i64::MAX.to_string());
+        assert_eq!(shown(CursorValue::Int64(7)), "7");
+        assert_eq!(shown(CursorValue::Decimal("1.50".to_owned())), "1.50");
+    }
 }

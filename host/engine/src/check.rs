@@ -238,8 +238,7 @@ async fn check_task(task: &Task, plan: &RunPlan, connectors: &Connectors, ports:
         return CheckItem { message: fault.to_string(), ..CheckItem::failed(subject, fault.error) };
     }
     let columns = crate::schema::column_names(task.final_schema()).map_or(0, |columns| columns.len());
-    let from =
-        position.map_or_else(String::new, |value| format!(", continues behind {}", value.value_text()));
+    let from = position.map_or_else(String::new, |value| format!(", continues behind {value}"));
     let message = format!("{} → {}, {columns} columns{from}", task.sync_mode, task.write.mode);
     CheckItem::new(subject, CheckStatus::Ok, message)
 }

@@ -170,10 +170,7 @@ fn without_receipt(
     let facts = format!(
         "the state has stream `{}` at checkpoint {} (`{}` = {}), but the destination has no receipt of it: its data was \
          removed, or it is another destination",
-        task.key.stream,
-        saved.id,
-        cursor.field,
-        cursor.value.value_text()
+        task.key.stream, saved.id, cursor.field, cursor.value
     );
     if task.sync_mode == SyncMode::FullRefresh || repeats_nothing(task) {
         warnings.push(format!("{facts}; starting over"));

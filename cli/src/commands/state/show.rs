@@ -49,7 +49,7 @@ fn positions(report: &StateReport) -> String {
     ]);
     for SavedPosition { key, checkpoint } in &report.positions {
         let field = checkpoint.cursor.as_ref().map_or("-", |cursor| &cursor.field).to_owned();
-        let value = checkpoint.cursor.as_ref().map(|cursor| cursor.value.value_text());
+        let value = checkpoint.cursor.as_ref().map(|cursor| cursor.value.to_string());
         let position = match (checkpoint.reset, checkpoint.complete, value) {
             (true, _, _) => "from the beginning (reset)".to_owned(),
             (false, true, value) => value.unwrap_or_else(|| "complete".to_owned()),
