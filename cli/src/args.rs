@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use rapidbyte_host::wasm::NativeTarget;
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
 #[derive(Debug, Parser)]
@@ -84,6 +86,7 @@ Examples:
   rapidbyte run pipelines/orders.yaml
   rapidbyte run pipelines/                    Every .yaml and .yml file in it
   rapidbyte run pipelines/orders.yaml --stream orders --stream items
+  rapidbyte run pipelines/orders.yaml --record cassettes/orders
   rapidbyte run pipelines/orders.yaml --format json | jq .memory_peak_bytes")]
 pub struct RunArgs {
     /// The pipeline document, or a folder of them
@@ -92,6 +95,19 @@ pub struct RunArgs {
     /// Only this stream (may be given several times)
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
+    #[command(flatten)]
+    pub cassettes: CassetteArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Network cassettes (docs/cassettes.md)")]
+pub struct CassetteArgs {
+    /// Record to this folder what connectors exchange with the network, secrets masked
+    #[arg(long, value_name = "DIR", conflicts_with = "replay")]
+    pub record: Option<PathBuf>,
+    /// Serve connectors from this recording instead of the network
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -105,6 +121,8 @@ Examples:
 pub struct CheckArgs {
     /// The pipeline document
     pub pipeline: PathBuf,
+    #[command(flatten)]
+    pub cassettes: CassetteArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,7 +158,9 @@ The component with its manifest inside is named on stdout. It runs on any machin
 Examples:
   rapidbyte connector build                   The crate in this folder
   rapidbyte connector build connectors/source-jira
-  rapidbyte connector build --debug           Quicker to build, slower to run")]
+  rapidbyte connector build --debug           Quicker to build, slower to run
+  rapidbyte connector build --verbose         And what the component is made of, crate by crate
+  rapidbyte connector build --target aarch64-apple-darwin --target x86_64-pc-windows-msvc")]
     Build {
         /// The crate's folder
         #[arg(value_name = "PATH", default_value = ".")]
@@ -151,7 +171,16 @@ Examples:
         /// Build with Cargo's dev profile
         #[arg(long)]
         debug: bool,
+        /// Compile for this platform too, into a file beside the component (may be given several times)
+        #[arg(long = "target", value_name = "TRIPLE", value_parser = native_target())]
+        targets: Vec<NativeTarget>,
     },
+}
+
+/// Reads the triple of a platform that connectors can be compiled for.
+fn native_target() -> impl TypedValueParser<Value = NativeTarget> {
+    PossibleValuesParser::new(NativeTarget::ALL.map(NativeTarget::triple))
+        .try_map(|triple| NativeTarget::parse(&triple).ok_or("no such platform"))
 }
 
 #[derive(Debug, Subcommand)]

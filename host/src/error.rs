@@ -7,6 +7,7 @@ use rapidbyte_core::ports::StateError;
 use rapidbyte_engine::Fault;
 use rapidbyte_pipeline::DocumentErrors;
 use rapidbyte_wasm::ComponentError;
+use rapidbyte_wasm::network::cassette::CassetteError;
 
 /// Who can mend an error; the command line's exit codes follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,11 @@ pub enum HostError {
     Cancelled,
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Cassette(#[from] CassetteError),
+    /// A recording was played and something else was done.
+    #[error("{message}")]
+    NotAsRecorded { message: String },
 }
 
 impl HostError {
@@ -104,6 +110,8 @@ impl HostError {
             Self::Component { error, .. } => error.code(),
             Self::NotDescribed { .. } => "connector_not_described",
             Self::Disagree { .. } => "connector_manifest_disagrees",
+            Self::Cassette(_) => "cassette",
+            Self::NotAsRecorded { .. } => "cassette_mismatch",
             Self::State(StateError::Busy { .. }) => "state_busy",
             Self::State(StateError::TooNew { .. }) => "state_too_new",
             Self::State(StateError::Unavailable { .. }) => "state_unavailable",
@@ -121,6 +129,7 @@ impl HostError {
             | Self::NoComponent { .. }
             | Self::Component { .. }
             | Self::NotDescribed { .. }
+            | Self::NotAsRecorded { .. }
             | Self::Disagree { .. } => Actor::Connector,
             Self::Read { .. }
             | Self::Write { .. }
@@ -128,6 +137,7 @@ impl HostError {
             | Self::NoTool { .. }
             | Self::NoTarget { .. }
             | Self::Cargo { .. }
+            | Self::Cassette(_)
             | Self::State(_) => Actor::Environment,
         }
     }
@@ -148,6 +158,11 @@ impl HostError {
             }
             Self::NotDescribed { .. } => {
                 "build it with `rapidbyte connector build`, which puts the manifest into the component".to_owned()
+            }
+            Self::Cassette(CassetteError::NotEmpty { .. }) => "name another folder, or delete this one".to_owned(),
+            Self::Cassette(CassetteError::NoRecording { .. }) => "make one with `--record`".to_owned(),
+            Self::NotAsRecorded { .. } => {
+                "if connector and pipeline are right, record anew with `--record`".to_owned()
             }
             Self::State(StateError::Busy { .. }) => "wait for that run to end, or stop it".to_owned(),
             Self::State(StateError::TooNew { .. }) => "use the newer version of rapidbyte that wrote it".to_owned(),

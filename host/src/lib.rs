@@ -15,6 +15,7 @@
 //! commands, [`settings`] is all that the caller decides. Read `host/core/src/ports.rs` next, then
 //! `host/engine/src/pump.rs`.
 
+mod cassettes;
 pub mod connector;
 pub mod error;
 pub mod operations;

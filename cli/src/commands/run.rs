@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::args::RunArgs;
 use crate::building::Building;
-use crate::commands::open;
+use crate::commands::{open, use_cassettes};
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupted};
 use crate::memory;
@@ -25,6 +25,7 @@ use crate::settings::Settings;
 
 pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let files = host.documents(&args.pipeline)?;
+    use_cassettes(host, &args.cassettes)?;
     let mut outcomes = Vec::new();
     runtime::block_on(async {
         let cancellation = Cancellation::new();

@@ -8,12 +8,13 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cargo_metadata::{Message, MetadataCommand};
+use cargo_metadata::{Message, Metadata, MetadataCommand};
+use rapidbyte_pipeline::Manifest;
 use rapidbyte_pipeline::manifest::MANIFEST_FILE_NAME;
-use rapidbyte_pipeline::{ConfigSchema, Manifest};
-use rapidbyte_wasm::component::{self, Inspection};
+use rapidbyte_wasm::component;
+use sha2::{Digest, Sha256};
 
-use super::section;
+use super::{agreement, section};
 use crate::error::HostError as Error;
 
 /// The target every connector is compiled for.
@@ -26,6 +27,10 @@ pub struct BuiltConnector {
     /// The component with its manifest inside.
     pub component: PathBuf,
     pub size_bytes: u64,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// What manifest and code say differently without being wrong.
+    pub warnings: Vec<String>,
     /// Nothing had to be compiled or written.
     pub fresh: bool,
 }
@@ -56,7 +61,11 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
     let raw = std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
     let inspection =
         component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
-    let manifest = complete(manifest, &inspection, &folder.join(MANIFEST_FILE_NAME))?;
+    let manifest_path = folder.join(MANIFEST_FILE_NAME);
+    let manifest = agreement::complete(manifest, &inspection, &manifest_path)?;
+    let functions = component::host_functions(&raw)
+        .map_err(|error| Error::Component { path: artifact.clone(), error })?;
+    let warnings = agreement::capabilities(&manifest, &functions, &manifest_path)?;
 
     let described = section::with_manifest(&raw, &manifest.to_json());
     let out = artifact.with_file_name("rapidbyte").join(format!("{}.wasm", manifest.name));
@@ -65,6 +74,8 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
         manifest,
         component: out,
         size_bytes: described.len() as u64,
+        digest: Sha256::digest(&described).iter().map(|byte| format!("{byte:02x}")).collect(),
+        warnings,
         fresh: cargo_fresh && !written,
     })
 }
@@ -82,45 +93,13 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     Manifest::from_yaml(&text, &path.display().to_string()).map_err(Error::Document)
 }
 
-/// Fills in the config schema from the code and holds the manifest's claims against the component.
-fn complete(mut manifest: Manifest, inspection: &Inspection, path: &Path) -> Result<Manifest, Error> {
-    let disagree = |what: String| Error::Disagree { manifest: path.to_owned(), what };
-    if manifest.role != inspection.role {
-        return Err(disagree(format!(
-            "the manifest says role `{}`, the component exports `{}`",
-            manifest.role, inspection.role
-        )));
-    }
-    if let Some(schema) = &inspection.config_schema_json {
-        let schema =
-            ConfigSchema::from_json(schema, "the config schema in the component").map_err(Error::Document)?;
-        match &manifest.config_schema {
-            Some(written) if *written != schema => {
-                return Err(disagree(
-                    "`config_schema` differs from the component's own; leave it out".to_owned(),
-                ));
-            }
-            _ => manifest.config_schema = Some(schema),
-        }
-    }
-    if manifest.config_schema.is_none() {
-        return Err(disagree(
-            "there is no `config_schema`, neither in the manifest nor in the component".to_owned(),
-        ));
-    }
-    Ok(manifest)
-}
-
 fn compile(
     folder: &Path,
     cargo_toml: &Path,
     debug: bool,
     progress: &mut dyn BuildProgress,
 ) -> Result<(PathBuf, bool), Error> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(cargo_toml)
-        .no_deps()
-        .exec()
+    let metadata = metadata(cargo_toml)
         .map_err(|error| Error::Cargo { folder: folder.to_owned(), message: error.to_string() })?;
     let cargo_toml = std::fs::canonicalize(cargo_toml)
         .map_err(|source| Error::Read { path: cargo_toml.to_owned(), source })?;
@@ -130,7 +109,7 @@ fn compile(
         .find(|package| std::fs::canonicalize(&package.manifest_path).is_ok_and(|path| path == cargo_toml))
         .ok_or_else(|| Error::NoCrate { folder: folder.to_owned() })?;
 
-    let mut command = cargo(folder);
+    let mut command = cargo(folder, &remapping(&metadata));
     command
         .args(["build", "--target", TARGET, "--message-format", "json-render-diagnostics", "--package"])
         .arg(package.name.as_str());
@@ -171,14 +150,58 @@ fn compile(
     messages.join().ok().flatten().ok_or_else(|| Error::NoComponent { folder: folder.to_owned() })
 }
 
+/// What cargo knows of the crate and, where they can be resolved without a network, its dependencies.
+fn metadata(cargo_toml: &Path) -> Result<Metadata, cargo_metadata::Error> {
+    let mut command = MetadataCommand::new();
+    command.manifest_path(cargo_toml);
+    match command
+        .clone()
+        .other_options(["--offline".to_owned(), format!("--filter-platform={TARGET}")])
+        .exec()
+    {
+        Ok(metadata) => Ok(metadata),
+        // Nothing was fetched yet, or the manifest is wrong; the latter is said better without the dependencies.
+        Err(_) => command.no_deps().exec(),
+    }
+}
+
+/// Flags that leave the folders of this machine out of the component, so that the same source gives the same bytes in any
+/// folder and nobody's home is published. The workspace's own paths are relative already.
+fn remapping(metadata: &Metadata) -> Vec<String> {
+    let workspace = metadata.workspace_root.as_std_path();
+    // The compiler takes the last that fits: what is inside of another comes behind it.
+    let mut from = vec![(workspace.to_owned(), "/connector".to_owned())];
+    if let Some(home) = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(default_cargo_home) {
+        from.push((home, "/cargo".to_owned()));
+    }
+    for package in metadata.packages.iter().filter(|package| package.source.is_none()) {
+        if let Some(folder) = package.manifest_path.parent()
+            && !folder.as_std_path().starts_with(workspace)
+        {
+            from.push((folder.as_std_path().to_owned(), format!("/{}", package.name)));
+        }
+    }
+    from.push((metadata.target_directory.as_std_path().to_owned(), "/target".to_owned()));
+    from.sort_by_key(|(path, _)| path.as_os_str().len());
+    from.dedup();
+    from.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect()
+}
+
+fn default_cargo_home() -> Option<PathBuf> {
+    Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))
+}
+
 /// `cargo`, as the user would type it in `folder`: without what an outer `cargo run` left in the environment for the
 /// crate that it ran.
-fn cargo(folder: &Path) -> Command {
+fn cargo(folder: &Path, remapping: &[String]) -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(folder);
     // Every engine that runs components has 128-bit vectors; text and validity are checked faster with them. Joined
     // with what the user's own cargo configuration says.
-    command.arg("--config").arg(format!("target.{TARGET}.rustflags=['-Ctarget-feature=+simd128']"));
+    let flags = std::iter::once("-Ctarget-feature=+simd128".to_owned()).chain(remapping.iter().cloned());
+    // A JSON array of strings is a TOML array of strings.
+    let flags = serde_json::Value::from(flags.collect::<Vec<_>>());
+    command.arg("--config").arg(format!("target.{TARGET}.rustflags={flags}"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "CARGO_BIN_NAME" {
@@ -227,7 +250,7 @@ fn readable_by_all<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>) -> &'a mu
 }
 
 /// Writes through a temporary name; leaves an equal file alone, so that caches keyed by its times stay warm.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
+pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
     if std::fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(false);
     }

@@ -1,6 +1,8 @@
-//! Connectors from a folder or a file to something that can be started: [`build`] makes a component of a crate, [`section`]
+//! Connectors from a folder or a file to something that can be started: [`build`] makes a component of a crate, [`agreement`] holds it against
+//! its manifest, [`section`]
 //! keeps its manifest inside, [`load`] holds a pipeline's config against it, [`grants`] computes what it may reach.
 
+pub mod agreement;
 pub mod build;
 pub mod grants;
 pub mod load;

@@ -13,8 +13,10 @@ use wasmtime::component::{ComponentExportIndex, InstancePre, ResourceTable};
 use crate::activity::Activity;
 use crate::component::{ComponentError, role_export};
 use crate::engine::{CacheUse, Engine, LoadOptions};
+use crate::faults::FaultPlan;
 use crate::instance::{Guest, WasmInstance};
 use crate::limits::{CALL_BYTES_MIN, HANDLES_MAX};
+use crate::network::Network;
 use crate::report::Reporter;
 use crate::sandbox;
 use crate::store::{Held, HostState, Limiter, MemoryUse, Run};
@@ -32,6 +34,8 @@ pub struct WasmConnector {
     idle_timeout: Duration,
     washer: Washer,
     cache: CacheUse,
+    network: Arc<dyn Network>,
+    faults: Option<Arc<FaultPlan>>,
 }
 
 /// Where the role's functions are in the component.
@@ -66,6 +70,7 @@ impl WasmConnector {
             run: function("run")?,
             close: function("close")?,
         };
+        let network = engine.network();
         Ok(WasmConnector {
             engine,
             pre,
@@ -77,7 +82,21 @@ impl WasmConnector {
             idle_timeout: options.idle_timeout,
             washer: Washer::new(options.redactor),
             cache,
+            network,
+            faults: None,
         })
+    }
+
+    /// Connects through this network instead of the engine's. Grants are checked before it is asked.
+    pub fn with_network(mut self, network: Arc<dyn Network>) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// Makes calls of this connector's instances go wrong by plan.
+    pub fn with_faults(mut self, faults: Arc<FaultPlan>) -> Self {
+        self.faults = Some(faults);
+        self
     }
 
     /// What became of the cache when this was loaded.
@@ -111,11 +130,13 @@ impl Connector for WasmConnector {
         let max_batch_bytes = io.limits.max_batch_bytes;
         let state = HostState {
             table,
-            wasi: sandbox::context(&self.grants, &reporter)?,
+            wasi: sandbox::context(&self.grants, &reporter, self.network.random_bytes(&self.id))?,
             limiter: Limiter::new(memory_bytes_max, memory.clone()),
             role: self.role,
             grants: self.grants.clone(),
-            resolver: self.engine.resolver(),
+            network: self.network.clone(),
+            id: self.id.clone(),
+            faults: self.faults.clone(),
             services: io.services,
             reporter: reporter.clone(),
             activity: activity.clone(),

@@ -56,6 +56,13 @@ pub const TLS_PENDING_BYTES_MAX: usize = MIB;
 /// The longest single wait; a guest that asks for more is woken and may ask again.
 pub const WAIT_SECONDS_MAX: u64 = 24 * 3600;
 
+/// The longest delay of a fault plan: what never waits holds a thread for it.
+pub const FAULT_DELAY_MS_MAX: u64 = 60_000;
+/// What a cassette keeps of one connection, both ways together; it is held in memory until the connection ends.
+pub const CASSETTE_BYTES_MAX: usize = 256 * MIB;
+/// How long a replayed connection waits for a guest to send what it sent in the recording.
+pub const REPLAY_STALL_MS: u64 = 10_000;
+
 /// Compiled components kept in the cache folder; the oldest go first.
 pub const CACHE_ENTRIES_MAX: usize = 128;
 

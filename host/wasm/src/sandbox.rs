@@ -15,7 +15,7 @@ use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtxView, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sockets};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::random::{Deterministic, WasiRandom};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io;
@@ -56,8 +56,19 @@ pub const INTERFACES: &[&str] = &[
 ];
 
 /// Builds the context of one instance.
-pub fn context(grants: &Grants, reporter: &Arc<Reporter>) -> Result<WasiCtx, ConnectorError> {
+/// `random` is repeated instead of real random numbers.
+pub fn context(
+    grants: &Grants,
+    reporter: &Arc<Reporter>,
+    random: Option<Vec<u8>>,
+) -> Result<WasiCtx, ConnectorError> {
     let mut builder = WasiCtxBuilder::new();
+    if let Some(bytes) = random.filter(|bytes| !bytes.is_empty()) {
+        let seed = bytes.iter().take(16).fold(0, |seed, byte| (seed << 8) | u128::from(*byte));
+        builder.secure_random(Deterministic::new(bytes.clone()));
+        builder.insecure_random(Deterministic::new(bytes));
+        builder.insecure_random_seed(seed);
+    }
     builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     builder.max_random_size(RANDOM_BYTES_MAX);
     builder.envs(&grants.env);

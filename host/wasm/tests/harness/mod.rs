@@ -18,7 +18,8 @@ use rapidbyte_core::grants::{Endpoint, Grants, HostFunctions};
 use rapidbyte_core::ports::{Connector, Instance, InstanceIo, Services};
 use rapidbyte_core::redact::Redactor;
 use rapidbyte_core::*;
-use rapidbyte_wasm::{Engine, EngineOptions, LoadOptions, Resolver, WasmConnector};
+use rapidbyte_wasm::faults::FaultPlan;
+use rapidbyte_wasm::{Engine, EngineOptions, LoadOptions, Network, Resolver, WasmConnector};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -241,6 +242,10 @@ pub struct Rig {
     pub inlet: Option<Receiver>,
     /// Bytes that the outlet's channel holds.
     pub outlet_bytes: u64,
+    /// What is to go wrong.
+    pub faults: Option<Arc<FaultPlan>>,
+    /// None: the engine's own.
+    pub network: Option<Arc<dyn Network>>,
 }
 
 impl Rig {
@@ -278,6 +283,8 @@ impl Rig {
             announced: None,
             inlet: None,
             outlet_bytes: u64::MAX,
+            faults: None,
+            network: None,
         }
     }
 
@@ -320,7 +327,8 @@ impl Rig {
     }
 
     pub fn load(&self) -> WasmConnector {
-        self.engine
+        let connector = self
+            .engine
             .load(
                 &guest(self.role),
                 LoadOptions {
@@ -331,7 +339,15 @@ impl Rig {
                     redactor: self.redactor.clone(),
                 },
             )
-            .unwrap()
+            .unwrap();
+        let connector = match &self.faults {
+            Some(plan) => connector.with_faults(plan.clone()),
+            None => connector,
+        };
+        match &self.network {
+            Some(network) => connector.with_network(network.clone()),
+            None => connector,
+        }
     }
 
     pub fn request(&self) -> RunRequest {
