@@ -34,6 +34,9 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
         Command::Connector(ConnectorCommand::Build { path, release: _, debug }) => {
             connector::build::build(&host, &path, debug, printer)
         }
+        Command::Connector(ConnectorCommand::Test(args)) => {
+            connector::test::test(&host, &args, settings, printer)
+        }
         Command::State(StateCommand::Show { pipeline, runs }) => {
             state::show::show(&host, &pipeline, runs, printer)
         }

@@ -68,5 +68,6 @@ mod wash;
 
 pub use component::{ComponentError, Inspection};
 pub use connector::WasmConnector;
+pub use instance::WasmInstance;
 pub use engine::{CacheUse, Engine, EngineOptions, LoadOptions, Precompiled};
 pub use network::{Resolver, SystemResolver};
