@@ -1,6 +1,8 @@
 //! What the three rogues share: config, sessions, and the clauses that every role can break. Included by each behind its own
 //! bindings.
 
+#![allow(dead_code)] // Each rogue uses its part.
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -12,8 +14,11 @@ mod contract {
     pub use crate::rapidbyte::connector::host_io::{
         BatchEvent, Frame, batch_emit, batch_next, cancelled, tcp_connect, telemetry_checkpoint, telemetry_log, wait,
     };
-    pub use crate::rapidbyte::connector::stream_types::*;
-    pub use crate::rapidbyte::connector::telemetry::*;
+    pub use crate::rapidbyte::connector::stream_types::{
+        Catalog, CatalogStream, Cursor, CursorValue, ReadSummary, RunRequest, RunSummary, SyncMode,
+        TransformSummary, WriteMode, WritePlan, WriteSummary,
+    };
+    pub use crate::rapidbyte::connector::telemetry::{CheckpointEvent, CheckpointKind, LogEvent, LogLevel};
 }
 pub use contract::*;
 
@@ -102,7 +107,7 @@ pub fn open(
     }
     let mut capabilities = capabilities;
     if broken == "capabilities-agree" {
-        capabilities |= Capabilities::CDC;
+        capabilities = capabilities | Capabilities::CDC;
     }
     let id = if broken == "identity-agrees" { "somebody-else@9.9.9".into() } else { format!("{name}@0.1.0") };
     let session = SESSIONS.with_borrow_mut(|sessions| {

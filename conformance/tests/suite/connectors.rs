@@ -1,12 +1,25 @@
 //! First-party connectors keep every clause.
 
+use std::path::PathBuf;
+
 use rapidbyte_conformance::{Options, certificate, junit};
 use xtask::postgres::{Durability, PASSWORD, Server, USER};
 
 use crate::support::{assert_passes, host, repository, run};
 
+/// Where `cargo xtask test` has put the components; who runs a test alone gets them built here.
+const COMPONENTS: &str = "RAPIDBYTE_TEST_COMPONENTS";
+
+/// The connector as a crate's folder, or the component that was built of it with the crate's own fixture.
 fn options(name: &str) -> Options {
-    Options::new(repository().join("connectors").join(name))
+    let folder = repository().join("connectors").join(name);
+    match std::env::var_os(COMPONENTS) {
+        None => Options::new(folder),
+        Some(components) => Options {
+            fixture: Some(folder.join("conformance.yaml")),
+            ..Options::new(PathBuf::from(components).join(format!("{name}.wasm")))
+        },
+    }
 }
 
 #[test]
