@@ -6,6 +6,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use rapidbyte_host::wasm::NativeTarget;
 
+use crate::report::Failure;
+
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
 #[derive(Debug, Parser)]
 #[command(name = "rapidbyte", version, disable_help_subcommand = true)]
@@ -175,6 +177,72 @@ Examples:
         #[arg(long = "target", value_name = "TRIPLE", value_parser = native_target())]
         targets: Vec<NativeTarget>,
     },
+    /// Prove that a connector keeps the contract: the conformance suite
+    Test(TestArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Works on a built component of any language, or on a crate's folder, which is built first. What it is opened with stands in \
+`conformance.yaml` beside it (docs/conformance.md); `--config` sets single keys. Ends with 5 if a clause is broken.
+
+Examples:
+  rapidbyte connector test                    The connector in this folder
+  rapidbyte connector test source_jira.wasm --config url=http://localhost:8080
+  rapidbyte connector test --clause resume-every-checkpoint
+  rapidbyte connector test --report junit conformance.xml --certificate conformance.json
+  rapidbyte connector test --list             Every clause, with what it promises")]
+pub struct TestArgs {
+    /// A component, or a connector crate's folder
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub path: PathBuf,
+    /// A key of the connector's config, over the fixture's (may be given several times)
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub config: Vec<(String, String)>,
+    /// A fixture in place of the `conformance.yaml` beside the connector
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Only this clause (may be given several times)
+    #[arg(long = "clause", value_name = "NAME")]
+    pub clauses: Vec<String>,
+    /// Show the clauses and test nothing
+    #[arg(long)]
+    pub list: bool,
+    /// What random choices begin from; every report names it
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub seed: u64,
+    /// Write a report, too: `junit` or `json`, and where to
+    #[arg(long, num_args = 2, value_names = ["junit|json", "FILE"])]
+    pub report: Option<Vec<String>>,
+    /// Write a certificate for publishing: an in-toto test result about the component's digest
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    Junit,
+    Json,
+}
+
+impl ReportFormat {
+    pub fn parse(word: &str) -> Result<Self, Failure> {
+        match word {
+            "junit" => Ok(ReportFormat::Junit),
+            "json" => Ok(ReportFormat::Json),
+            _ => Err(Failure::usage("report_format", format!("`{word}` is no kind of report"))
+                .hint("write `--report junit FILE` or `--report json FILE`")),
+        }
+    }
+}
+
+/// `key=value`; the value may hold anything.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write `key=value`".to_owned()),
+    }
 }
 
 /// Reads the triple of a platform that connectors can be compiled for.

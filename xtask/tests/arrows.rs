@@ -8,7 +8,8 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may use whom, of the product's own crates. Anything not listed uses none of them.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("rapidbyte-cli", &["rapidbyte-host"]),
+    ("rapidbyte-cli", &["rapidbyte-host", "rapidbyte-conformance"]),
+    ("rapidbyte-conformance", &["rapidbyte-host"]),
     (
         "rapidbyte-host",
         &["rapidbyte-engine", "rapidbyte-wasm", "rapidbyte-state", "rapidbyte-pipeline", "rapidbyte-core"],

@@ -36,6 +36,9 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
             let options = BuildOptions { folder: path, debug, targets, composition: settings.verbose };
             connector::build::build(&host, &options, printer)
         }
+        Command::Connector(ConnectorCommand::Test(args)) => {
+            connector::test::test(&host, &args, settings, printer)
+        }
         Command::State(StateCommand::Show { pipeline, runs }) => {
             state::show::show(&host, &pipeline, runs, printer)
         }

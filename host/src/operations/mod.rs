@@ -1,6 +1,7 @@
 //! The operations of the command line, one call each.
 
 pub mod check;
+pub mod conformance;
 pub mod connector;
 pub mod document;
 pub mod run;

@@ -120,6 +120,13 @@ impl Connector for WasmConnector {
     }
 
     async fn start(&self, io: InstanceIo) -> Result<Box<dyn Instance>, ConnectorError> {
+        Ok(Box::new(self.start_instance(io).await?))
+    }
+}
+
+impl WasmConnector {
+    /// The port's `start` with the instance's own type, whose sessions can be named.
+    pub async fn start_instance(&self, io: InstanceIo) -> Result<WasmInstance, ConnectorError> {
         let reporter =
             Arc::new(Reporter::new(io.services.clone(), self.washer.clone(), self.grants.functions));
         let activity = Activity::new();
@@ -166,6 +173,6 @@ impl Connector for WasmConnector {
             memory_bytes_max,
             idle_timeout: self.idle_timeout,
         };
-        Ok(Box::new(WasmInstance::start(guest, &self.pre, &self.exports).await?))
+        WasmInstance::start(guest, &self.pre, &self.exports).await
     }
 }

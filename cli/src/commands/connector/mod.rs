@@ -1,3 +1,4 @@
 //! `rapidbyte connector`: making connectors.
 
 pub mod build;
+pub mod test;

@@ -1,0 +1,126 @@
+//! What `rapidbyte connector test` needs of the host: a component with its manifest, the fixture beside it, and what it is
+//! granted by the fixture's config. The clauses themselves live in `rapidbyte-conformance`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rapidbyte_core::grants::Grants;
+use rapidbyte_core::redact::Redactor;
+use rapidbyte_pipeline::fixture::FIXTURE_FILE_NAME;
+use rapidbyte_pipeline::{Config, ConfigSchema, DocumentErrors, Fixture, Manifest, SourceFile, decode};
+use rapidbyte_wasm::{LoadOptions, WasmConnector};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::connector::build::{self, BuildProgress};
+use crate::connector::grants::{Granted, grant};
+use crate::connector::load::read_manifest;
+use crate::error::HostError;
+use crate::settings::{Environment, Host};
+
+/// Names a folder that lives as long as the suite runs; fixtures may use it as `${RAPIDBYTE_SCRATCH}`.
+pub const SCRATCH_VARIABLE: &str = "RAPIDBYTE_SCRATCH";
+
+/// A connector to be judged.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub manifest: Manifest,
+    pub component: PathBuf,
+    /// SHA-256 of the component in hexadecimal.
+    pub digest: String,
+    /// Where its fixture lies, if it has one.
+    pub fixture: Option<PathBuf>,
+}
+
+/// A config as a connector gets it, with what it may reach.
+#[derive(Clone)]
+pub struct Equipment {
+    pub config: Value,
+    pub grants: Grants,
+    /// What no log, error or metric may contain.
+    pub secrets: Vec<String>,
+    /// JSON pointers of the secrets in the config.
+    pub secret_pointers: Vec<String>,
+}
+
+impl Host {
+    /// The connector at `path`: a crate's folder, which is built, or a component. Blocks.
+    pub fn candidate(&self, path: &Path, progress: &mut dyn BuildProgress) -> Result<Candidate, HostError> {
+        let (manifest, component) = match path.is_dir() {
+            true => {
+                let built = build::build(path, false, progress)?;
+                (built.manifest, built.component)
+            }
+            false => (read_manifest(path)?, path.to_owned()),
+        };
+        let bytes = std::fs::read(&component)
+            .map_err(|source| HostError::Read { path: component.clone(), source })?;
+        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let fixture = Some(folder.join(FIXTURE_FILE_NAME)).filter(|path| path.is_file());
+        Ok(Candidate { manifest, component, digest, fixture })
+    }
+
+    /// Reads a fixture. `scratch` is what `${RAPIDBYTE_SCRATCH}` stands for in it.
+    pub fn open_fixture(&self, path: &Path, scratch: &Path) -> Result<Fixture, HostError> {
+        let bytes = std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
+        let name = path.display().to_string();
+        let environment = with_scratch(&self.settings.environment, scratch);
+        decode(&bytes, &name)
+            .and_then(|text| Fixture::from_yaml(text, &name, &|variable| environment(variable)))
+            .map_err(HostError::Document)
+    }
+
+    /// Holds a config against the manifest's schema and computes what it grants. Paths are relative to `folder`.
+    pub fn equip(
+        &self,
+        manifest: &Manifest,
+        config: &Config,
+        file: &Arc<SourceFile>,
+        folder: &Path,
+    ) -> Result<Equipment, HostError> {
+        let document = |errors| HostError::Document(DocumentErrors::new(file.clone(), errors));
+        let empty = ConfigSchema::empty();
+        let schema = manifest.config_schema.as_ref().unwrap_or(&empty);
+        let checked = config.check(schema, &manifest.name).map_err(document)?;
+        for secret in &checked.secrets {
+            self.settings.redactor.register(secret);
+        }
+        let Granted { grants, config } =
+            grant(manifest, config, &checked, folder, &self.settings.environment).map_err(document)?;
+        Ok(Equipment { config, grants, secrets: checked.secrets, secret_pointers: checked.secret_pointers })
+    }
+
+    /// Loads a connector whose words are *not* redacted, so that a secret in them can be seen. Blocks.
+    pub fn load_unredacted(
+        &self,
+        manifest: &Manifest,
+        component: &Path,
+        grants: Grants,
+    ) -> Result<WasmConnector, HostError> {
+        let options = LoadOptions {
+            id: manifest.id(),
+            grants,
+            memory_bytes_max: manifest.limits.memory_bytes,
+            idle_timeout: Duration::from_millis(manifest.limits.timeout_ms),
+            redactor: Redactor::default(),
+        };
+        self.engine()?
+            .load(component, options)
+            .map_err(|error| HostError::Component { path: component.to_owned(), error })
+    }
+
+    /// Masks what the fixtures of this host call secret.
+    pub fn redactor(&self) -> &Redactor {
+        &self.settings.redactor
+    }
+}
+
+fn with_scratch(environment: &Environment, scratch: &Path) -> Environment {
+    let (environment, scratch) = (environment.clone(), scratch.display().to_string());
+    Arc::new(move |name| match name {
+        SCRATCH_VARIABLE => Some(scratch.clone()),
+        name => environment(name),
+    })
+}
