@@ -6,6 +6,7 @@ use rapidbyte_core::ConnectorError;
 use rapidbyte_core::ports::StateError;
 use rapidbyte_engine::Fault;
 use rapidbyte_pipeline::DocumentErrors;
+use rapidbyte_scaffold::Error as Scaffold;
 use rapidbyte_wasm::ComponentError;
 
 /// Who can mend an error; the command line's exit codes follow it.
@@ -81,6 +82,8 @@ pub enum HostError {
     Cancelled,
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Scaffold(#[from] rapidbyte_scaffold::Error),
 }
 
 impl HostError {
@@ -104,6 +107,10 @@ impl HostError {
             Self::Component { error, .. } => error.code(),
             Self::NotDescribed { .. } => "connector_not_described",
             Self::Disagree { .. } => "connector_manifest_disagrees",
+            Self::Scaffold(Scaffold::Name(_)) => "bad_name",
+            Self::Scaffold(Scaffold::Exists { .. }) => "folder_exists",
+            Self::Scaffold(Scaffold::Path { .. }) => "path_not_usable",
+            Self::Scaffold(Scaffold::Write { .. }) => "file",
             Self::State(StateError::Busy { .. }) => "state_busy",
             Self::State(StateError::TooNew { .. }) => "state_too_new",
             Self::State(StateError::Unavailable { .. }) => "state_unavailable",
@@ -128,6 +135,7 @@ impl HostError {
             | Self::NoTool { .. }
             | Self::NoTarget { .. }
             | Self::Cargo { .. }
+            | Self::Scaffold(_)
             | Self::State(_) => Actor::Environment,
         }
     }
@@ -148,6 +156,16 @@ impl HostError {
             }
             Self::NotDescribed { .. } => {
                 "build it with `rapidbyte connector build`, which puts the manifest into the component".to_owned()
+            }
+            Self::Scaffold(Scaffold::Name(bad)) => match &bad.suggestion {
+                Some(suggestion) => format!("`{suggestion}` would do"),
+                None => "name it like `source-jira`".to_owned(),
+            },
+            Self::Scaffold(Scaffold::Exists { .. }) => {
+                "nothing is overwritten: name another folder with `--path`, or remove this one".to_owned()
+            }
+            Self::Scaffold(Scaffold::Path { .. }) => {
+                "set RAPIDBYTE_HOME to a folder without quotes and other special characters in its path".to_owned()
             }
             Self::State(StateError::Busy { .. }) => "wait for that run to end, or stop it".to_owned(),
             Self::State(StateError::TooNew { .. }) => "use the newer version of rapidbyte that wrote it".to_owned(),

@@ -4,5 +4,6 @@ pub mod check;
 pub mod connector;
 pub mod document;
 pub mod run;
+pub mod scaffold;
 pub mod schema;
 pub mod state;

@@ -1,3 +1,5 @@
 //! `rapidbyte connector`: making connectors.
 
 pub mod build;
+pub mod scaffold;
+pub mod sdk;
