@@ -16,6 +16,7 @@ Examples:
   rapidbyte run pipelines/orders.yaml         Move what is new
   rapidbyte check pipelines/orders.yaml       Find out what is wrong before anything moves
   rapidbyte schema discover pipelines/orders.yaml
+  rapidbyte connector scaffold --name source-jira
   rapidbyte connector build connectors/source-jira
 
 Environment:
@@ -153,6 +154,24 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub enum ConnectorCommand {
+    /// Make a new connector project that builds, passes its tests and runs as it is
+    #[command(after_help = "\
+The project's folder is named on stdout. On a terminal you are asked for what is missing; elsewhere a missing \
+name is an error. Nothing is ever overwritten.
+
+Examples:
+  rapidbyte connector scaffold                Asks for the name
+  rapidbyte connector scaffold --name source-jira
+  rapidbyte connector scaffold --name jira --role destination --path connectors/jira")]
+    Scaffold(ScaffoldArgs),
+    /// Unpack the SDK that this version builds connectors with, and name its folder
+    #[command(after_help = "\
+Scaffolding does this by itself. It is for other machines that a scaffolded project is built on: name the \
+folder in its `Cargo.toml` and `pipeline.yaml`.
+
+Examples:
+  rapidbyte connector sdk")]
+    Sdk,
     /// Build a connector crate to a WebAssembly component and compile that for this machine
     #[command(after_help = "\
 The component with its manifest inside is named on stdout. It runs on any machine: name it under `use:`.
@@ -249,6 +268,34 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 fn native_target() -> impl TypedValueParser<Value = NativeTarget> {
     PossibleValuesParser::new(NativeTarget::ALL.map(NativeTarget::triple))
         .try_map(|triple| NativeTarget::parse(&triple).ok_or("no such platform"))
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ScaffoldArgs {
+    /// What to call it: `source-…`, `dest-…` or `transform-…`
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What it is for; by default what its name begins with
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub role: Option<Role>,
+    /// The language it is written in
+    #[arg(long, value_enum, value_name = "LANGUAGE", default_value_t = Language::Rust)]
+    pub lang: Language,
+    /// The project's folder, new or empty [default: the name, in this folder]
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    Source,
+    Destination,
+    Transform,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    Rust,
 }
 
 #[derive(Debug, Subcommand)]

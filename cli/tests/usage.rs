@@ -14,6 +14,8 @@ const COMMANDS: &[&[&str]] = &[
     &["schema", "inspect"],
     &["connector"],
     &["connector", "build"],
+    &["connector", "scaffold"],
+    &["connector", "sdk"],
     &["state"],
     &["state", "show"],
     &["state", "reset"],

@@ -6,6 +6,7 @@ use rapidbyte_core::ConnectorError;
 use rapidbyte_core::ports::StateError;
 use rapidbyte_engine::Fault;
 use rapidbyte_pipeline::DocumentErrors;
+use rapidbyte_scaffold::Error as Scaffold;
 use rapidbyte_wasm::ComponentError;
 use rapidbyte_wasm::network::cassette::CassetteError;
 
@@ -87,6 +88,7 @@ pub enum HostError {
     /// A recording was played and something else was done.
     #[error("{message}")]
     NotAsRecorded { message: String },
+    Scaffold(#[from] rapidbyte_scaffold::Error),
 }
 
 impl HostError {
@@ -112,6 +114,10 @@ impl HostError {
             Self::Disagree { .. } => "connector_manifest_disagrees",
             Self::Cassette(_) => "cassette",
             Self::NotAsRecorded { .. } => "cassette_mismatch",
+            Self::Scaffold(Scaffold::Name(_)) => "bad_name",
+            Self::Scaffold(Scaffold::Exists { .. }) => "folder_exists",
+            Self::Scaffold(Scaffold::Path { .. }) => "path_not_usable",
+            Self::Scaffold(Scaffold::Write { .. }) => "file",
             Self::State(StateError::Busy { .. }) => "state_busy",
             Self::State(StateError::TooNew { .. }) => "state_too_new",
             Self::State(StateError::Unavailable { .. }) => "state_unavailable",
@@ -138,6 +144,7 @@ impl HostError {
             | Self::NoTarget { .. }
             | Self::Cargo { .. }
             | Self::Cassette(_)
+            | Self::Scaffold(_)
             | Self::State(_) => Actor::Environment,
         }
     }
@@ -163,6 +170,16 @@ impl HostError {
             Self::Cassette(CassetteError::NoRecording { .. }) => "make one with `--record`".to_owned(),
             Self::NotAsRecorded { .. } => {
                 "if connector and pipeline are right, record anew with `--record`".to_owned()
+            }
+            Self::Scaffold(Scaffold::Name(bad)) => match &bad.suggestion {
+                Some(suggestion) => format!("`{suggestion}` would do"),
+                None => "name it like `source-jira`".to_owned(),
+            },
+            Self::Scaffold(Scaffold::Exists { .. }) => {
+                "nothing is overwritten: name another folder with `--path`, or remove this one".to_owned()
+            }
+            Self::Scaffold(Scaffold::Path { .. }) => {
+                "set RAPIDBYTE_HOME to a folder without quotes and other special characters in its path".to_owned()
             }
             Self::State(StateError::Busy { .. }) => "wait for that run to end, or stop it".to_owned(),
             Self::State(StateError::TooNew { .. }) => "use the newer version of rapidbyte that wrote it".to_owned(),

@@ -39,6 +39,10 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
         Command::Connector(ConnectorCommand::Test(args)) => {
             connector::test::test(&host, &args, settings, printer)
         }
+        Command::Connector(ConnectorCommand::Scaffold(args)) => {
+            connector::scaffold::scaffold(&host, args, printer)
+        }
+        Command::Connector(ConnectorCommand::Sdk) => connector::sdk::sdk(&host, printer),
         Command::State(StateCommand::Show { pipeline, runs }) => {
             state::show::show(&host, &pipeline, runs, printer)
         }

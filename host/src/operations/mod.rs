@@ -5,5 +5,6 @@ pub mod conformance;
 pub mod connector;
 pub mod document;
 pub mod run;
+pub mod scaffold;
 pub mod schema;
 pub mod state;

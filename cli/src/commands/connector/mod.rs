@@ -1,4 +1,6 @@
 //! `rapidbyte connector`: making connectors.
 
 pub mod build;
+pub mod scaffold;
+pub mod sdk;
 pub mod test;
