@@ -58,6 +58,11 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
     if let Some(file) = &args.certificate {
         write(file, &pretty(&certificate::certificate(&report)))?;
     }
+    Ok(conclude(&report, printer))
+}
+
+/// Says how it ended as a whole.
+pub(super) fn conclude(report: &Report, printer: &Printer) -> Exit {
     let [passed, failed, not_applicable, exempt] = report.counts();
     let tone = if report.passed { Tone::Good } else { Tone::Bad };
     printer.status(
@@ -69,11 +74,11 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
             report.seed
         ),
     );
-    Ok(if report.passed { Exit::Success } else { Exit::Connector })
+    if report.passed { Exit::Success } else { Exit::Connector }
 }
 
 /// What stands in the way of testing at all.
-fn refuse(error: SuiteError, building: &mut Building) -> anyhow::Error {
+pub(super) fn refuse(error: SuiteError, building: &mut Building) -> anyhow::Error {
     match error {
         SuiteError::Host(error) => {
             building.explain(&error);
@@ -144,13 +149,20 @@ fn table(report: &Report) -> String {
     }
     let mut text = table.to_string();
     for outcome in &report.outcomes {
-        let Some(message) = outcome.verdict.message() else { continue };
-        text.push_str(&format!("\n\n{}: {}\n  {message}", outcome.clause, word(outcome)));
-        if let Some(hint) = outcome.hint {
-            text.push_str(&format!("\n  hint: {hint}"));
+        if let Some(explanation) = explain(outcome) {
+            text.push_str(&format!("\n\n{explanation}"));
         }
     }
     text
+}
+
+/// What there is to say of a clause that did not pass.
+pub(super) fn explain(outcome: &Outcome) -> Option<String> {
+    let mut text = format!("{}: {}\n  {}", outcome.clause, word(outcome), outcome.verdict.message()?);
+    if let Some(hint) = outcome.hint {
+        text.push_str(&format!("\n  hint: {hint}"));
+    }
+    Some(text)
 }
 
 /// A broken promise that only misleads people does not fail the connector.
@@ -162,13 +174,13 @@ fn word(outcome: &Outcome) -> &'static str {
 }
 
 /// A bar where somebody watches, a line for each clause that is not passed elsewhere.
-struct Screen<'p> {
+pub(super) struct Screen<'p> {
     printer: &'p Printer,
     bar: Option<ProgressBar>,
 }
 
 impl<'p> Screen<'p> {
-    fn new(settings: &Settings, printer: &'p Printer, count: usize) -> Self {
+    pub(super) fn new(settings: &Settings, printer: &'p Printer, count: usize) -> Self {
         let bar = (settings.watched && !settings.quiet).then(|| {
             let bar = printer.bars().add(ProgressBar::new(count as u64));
             if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} [{bar:30}] {pos}/{len} {msg}") {
@@ -179,7 +191,7 @@ impl<'p> Screen<'p> {
         Screen { printer, bar }
     }
 
-    fn show(&self, progress: &Progress<'_>) {
+    pub(super) fn show(&self, progress: &Progress<'_>) {
         match progress {
             Progress::Started { clause, .. } => {
                 if let Some(bar) = &self.bar {
@@ -205,7 +217,7 @@ impl<'p> Screen<'p> {
         }
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
