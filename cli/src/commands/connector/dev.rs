@@ -25,8 +25,8 @@ use crate::commands::run;
 use crate::exit::Exit;
 use crate::interrupt::Signals;
 use crate::printer::{Printer, Tone};
-use crate::quantity::{Elapsed, plural};
-use crate::report::{ErrorJson, Report};
+use crate::quantity::plural;
+use crate::report::{ErrorJson, Failure, Report};
 use crate::runtime;
 use crate::settings::Settings;
 use crate::watch::{Stamps, Watch};
@@ -117,11 +117,12 @@ type Inputs = (String, Stamps);
 
 impl<'a> Dev<'a> {
     fn new(args: &'a DevArgs, settings: &'a Settings, printer: &'a Printer) -> Result<Self> {
-        let no_manifest = || HostError::NoManifest { folder: args.path.clone() };
-        let folder = args.path.canonicalize().map_err(|_| no_manifest())?;
-        if !folder.join(MANIFEST_FILE_NAME).is_file() {
-            return Err(no_manifest().into());
-        }
+        let folder = args.path.canonicalize().ok().filter(|folder| folder.join(MANIFEST_FILE_NAME).is_file());
+        let folder = folder.ok_or_else(|| {
+            let message = format!("`{}` is no folder with a `{MANIFEST_FILE_NAME}`", args.path.display());
+            Failure::usage("connector_no_manifest", message)
+                .hint("name the folder of a connector, or make one with `rapidbyte connector scaffold`")
+        })?;
         let mut documents = vec![folder.join(FIXTURE_FILE_NAME)];
         for path in args.run.iter().chain(&args.config_file) {
             let document = path.canonicalize();
@@ -132,7 +133,8 @@ impl<'a> Dev<'a> {
 
     /// Whether a file decides what comes out without being built into the component.
     fn is_data(&self, path: &Path) -> bool {
-        self.documents.iter().any(|document| document == path) || path.starts_with(self.folder.join(DATA_FOLDER))
+        self.documents.iter().any(|document| document == path)
+            || path.starts_with(self.folder.join(DATA_FOLDER))
     }
 
     /// Begins a screen.
@@ -154,7 +156,11 @@ impl<'a> Dev<'a> {
     fn invite(&self, folders: usize) {
         let verb = if self.args.run.is_some() { "runs" } else { "tests" };
         let folders = plural(folders as u64, "folder");
-        self.printer.status(Tone::Busy, "Watching", format_args!("{folders}; Enter {verb} again, Ctrl-C ends"));
+        self.printer.status(
+            Tone::Busy,
+            "Watching",
+            format_args!("{folders}; Enter {verb} again, Ctrl-C ends"),
+        );
     }
 
     /// Builds, and tests or runs what was built if that can come out another way than the last time.
@@ -206,7 +212,8 @@ impl<'a> Dev<'a> {
         let screen = Screen::new(self.settings, self.printer, suite.clause_count());
         let report = suite.run(&mut |progress| screen.show(&progress)).await;
         screen.clear();
-        for outcome in report.outcomes.iter().filter(|outcome| matches!(outcome.verdict, Verdict::Failed(_))) {
+        for outcome in report.outcomes.iter().filter(|outcome| matches!(outcome.verdict, Verdict::Failed(_)))
+        {
             if let Some(explanation) = test::explain(outcome) {
                 self.printer.foreign_line(&format!("\n{explanation}"));
             }
