@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::clause::{Finding, broken};
 use crate::drive::{ReadPlan, discover_with, read_elsewhere};
-use crate::limits::LIMITS;
+use crate::limits::{IDLE_DURATION_MAX, LIMITS};
 use crate::rows::{Row, conform};
 use crate::subject::start;
 
@@ -46,7 +46,7 @@ impl ReadBack {
                     return Err(HostError::Document(DocumentErrors::new(fixture.file.clone(), vec![problem])));
                 }
                 let equipment = host.equip(&manifest, config, &fixture.file, folder)?;
-                let connector = host.load_unredacted(&manifest, &candidate.component, equipment.grants.clone())?;
+                let connector = host.load_unredacted(&manifest, &candidate.component, equipment.grants.clone(), IDLE_DURATION_MAX)?;
                 Ok(ReadBack::Connector {
                     manifest: Box::new(manifest),
                     connector: Box::new(connector),
@@ -67,7 +67,7 @@ impl ReadBack {
             ReadBack::Connector { manifest, connector, equipment, stream: template } => {
                 let name = template.replace("{stream}", stream);
                 let failed = |what: &str, error: rapidbyte_host::core::ConnectorError| {
-                    Finding::Broken(format!("the reader `{}` cannot {what}: {error}", manifest.name))
+                    Finding::broken(format!("the reader `{}` cannot {what}: {error}", manifest.name))
                 };
                 let config = equipment.config.to_string();
                 let running = start(connector, &Default::default(), LIMITS, None, None).await;

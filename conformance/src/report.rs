@@ -47,7 +47,13 @@ pub struct Outcome {
     pub severity: Severity,
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// Only of what failed.
+    /// What should have come, of what failed, where the message does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What came instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// Where to look first, of what failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
     pub seconds: f64,

@@ -12,11 +12,13 @@ use rapidbyte_host::core::ports::InstanceIo;
 use rapidbyte_host::core::*;
 use rapidbyte_host::operations::conformance::{Candidate, Equipment};
 use rapidbyte_host::pipeline::{Fixture, Manifest};
+use rapidbyte_host::wasm::faults::FaultPlan;
 use rapidbyte_host::wasm::{WasmConnector, WasmInstance};
 use rapidbyte_host::{Host, HostError};
 use serde_json::Value;
 
-use crate::limits::LIMITS;
+use crate::clause::{Finding, mismatch, said};
+use crate::limits::{IDLE_DURATION_MAX, LIMITS};
 use crate::readback::ReadBack;
 use crate::recorder::{Recorder, Transcript, lock};
 
@@ -32,6 +34,8 @@ pub struct Subject<'h> {
     transcript: Arc<Mutex<Transcript>>,
     next_id: AtomicU64,
     next_name: AtomicU64,
+    /// What random choices begin from.
+    pub seed: u64,
     /// Makes names of this run its own, so that what an earlier one left behind is not in the way.
     nonce: String,
 }
@@ -49,12 +53,14 @@ impl<'h> Subject<'h> {
         candidate: &Candidate,
         fixture: Fixture,
         folder: &Path,
+        seed: u64,
         nonce: String,
         progress: &mut dyn BuildProgress,
     ) -> Result<Self, HostError> {
         let manifest = candidate.manifest.clone();
         let equipment = host.equip(&manifest, &fixture.config, &fixture.file, folder)?;
-        let connector = host.load_unredacted(&manifest, &candidate.component, equipment.grants.clone())?;
+        let grants = equipment.grants.clone();
+        let connector = host.load_unredacted(&manifest, &candidate.component, grants, IDLE_DURATION_MAX)?;
         let reader = match &fixture.reader {
             Some(spec) => Some(ReadBack::load(host, spec, &fixture, folder, progress)?),
             None => None,
@@ -70,6 +76,7 @@ impl<'h> Subject<'h> {
             transcript: Arc::default(),
             next_id: AtomicU64::new(1),
             next_name: AtomicU64::new(1),
+            seed,
             nonce,
         })
     }
@@ -90,7 +97,20 @@ impl<'h> Subject<'h> {
         inlet: Option<Receiver>,
         outlet: Option<Arc<Sender>>,
     ) -> Result<Running, ConnectorError> {
-        start(&self.connector, &self.transcript, limits, inlet, outlet).await
+        self.start_with(limits, inlet, outlet, None).await
+    }
+
+    /// The same with calls of the host that go wrong by plan.
+    pub async fn start_with(
+        &self,
+        limits: Limits,
+        inlet: Option<Receiver>,
+        outlet: Option<Arc<Sender>>,
+        faults: Option<Arc<FaultPlan>>,
+    ) -> Result<Running, ConnectorError> {
+        let faulty = faults.map(|faults| self.connector.clone().with_faults(faults));
+        let connector = faulty.as_ref().unwrap_or(&self.connector);
+        start(connector, &self.transcript, limits, inlet, outlet).await
     }
 
     /// Starts one that has nothing to move.
@@ -108,9 +128,29 @@ impl<'h> Subject<'h> {
 
     /// The same connector with another config and other grants.
     pub async fn start_elsewhere(&self, grants: Grants) -> Result<Running, ConnectorError> {
-        let loaded = self.host.load_unredacted(&self.manifest, &self.component, grants);
+        let loaded = self.host.load_unredacted(&self.manifest, &self.component, grants, IDLE_DURATION_MAX);
         let connector = loaded.map_err(|error| ConnectorError::internal("suite_load", error.to_string()))?;
         start(&connector, &self.transcript, LIMITS, None, None).await
+    }
+
+    /// What the component and its manifest say differently.
+    pub fn disagreement(&self) -> Result<Option<String>, HostError> {
+        self.host.disagreement(&self.manifest, &self.component)
+    }
+
+    /// A config that must be refused by a `config` error that names `key`. `what` is wrong with it, for the message.
+    pub async fn must_refuse(&self, config: &Value, key: &str, what: &str) -> Result<(), Finding> {
+        let expected = format!("a `config` error that names `{key}`");
+        let error = match self.try_open(&config.to_string()).await {
+            Ok(_) => return mismatch(format!("`open` with {what}"), expected, "success"),
+            Err(error) => error,
+        };
+        let details = error.details.as_deref().unwrap_or_default();
+        let named = error.message.contains(key) || details.contains(key);
+        if error.category == ErrorCategory::Config && named {
+            return Ok(());
+        }
+        mismatch(format!("`open` with {what}"), expected, said(&error))
     }
 
     /// What the connector says of itself with the fixture's config.

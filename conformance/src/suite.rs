@@ -123,7 +123,7 @@ impl<'h> Suite<'h> {
         for (key, value) in &options.config {
             fixture.set(key, value);
         }
-        let subject = Subject::load(host, &candidate, fixture, &folder, nonce(options.seed), progress)?;
+        let subject = Subject::load(host, &candidate, fixture, &folder, options.seed, nonce(options.seed), progress)?;
         Ok(Suite { host, candidate, subject, clauses, options: options.clone(), _scratch: scratch })
     }
 
@@ -167,14 +167,17 @@ impl<'h> Suite<'h> {
 
     async fn check(&self, clause: &'static Clause) -> Outcome {
         let began = Instant::now();
+        let (mut expected, mut found) = (None, None);
         let exemptions = &self.candidate.manifest.conformance.exempt;
         let verdict = match exemptions.iter().find(|exemption| exemption.clause == clause.name) {
             Some(exemption) => Verdict::Exempt(exemption.reason.clone()),
             None => match tokio::time::timeout(CLAUSE_DURATION_MAX, (clause.check)(&self.subject)).await {
                 Ok(Ok(())) => Verdict::Passed,
                 // A connector's words, on their way to files and terminals.
-                Ok(Err(Finding::Broken(message))) => {
-                    Verdict::Failed(self.host.redactor().redact(&message).into_owned())
+                Ok(Err(Finding::Broken(breach))) => {
+                    let clean = |text: String| self.host.redactor().redact(&text).into_owned();
+                    (expected, found) = (breach.expected.map(clean), breach.found.map(clean));
+                    Verdict::Failed(clean(breach.message))
                 }
                 Ok(Err(Finding::NotApplicable(reason))) => Verdict::NotApplicable(reason),
                 Err(_) => Verdict::Failed(format!("it hangs: no end after {} s", CLAUSE_DURATION_MAX.as_secs())),
@@ -185,6 +188,8 @@ impl<'h> Suite<'h> {
             clause: clause.name,
             severity: clause.severity,
             verdict,
+            expected,
+            found,
             hint,
             seconds: began.elapsed().as_secs_f64(),
         }

@@ -1,6 +1,6 @@
 //! First-party connectors keep every clause.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rapidbyte_conformance::{Options, certificate, junit};
 use xtask::postgres::{Durability, PASSWORD, Server, USER};
@@ -15,11 +15,25 @@ fn options(name: &str) -> Options {
     let folder = repository().join("connectors").join(name);
     match std::env::var_os(COMPONENTS) {
         None => Options::new(folder),
-        Some(components) => Options {
-            fixture: Some(folder.join("conformance.yaml")),
-            ..Options::new(PathBuf::from(components).join(format!("{name}.wasm")))
-        },
+        Some(components) => {
+            let components = PathBuf::from(components);
+            let fixture = Some(with_built_reader(&folder.join("conformance.yaml"), &components));
+            Options { fixture, ..Options::new(components.join(format!("{name}.wasm"))) }
+        }
     }
+}
+
+/// The fixture as it is, or a copy of it whose reader is a built component instead of a crate.
+fn with_built_reader(fixture: &Path, components: &Path) -> PathBuf {
+    const READER: &str = "connector: ../";
+    let text = std::fs::read_to_string(fixture).expect("a fixture");
+    let Some(at) = text.find(READER) else { return fixture.to_owned() };
+    let (before, rest) = (&text[..at], &text[at + READER.len()..]);
+    let (name, after) = rest.split_once('\n').expect("more than the reader's name");
+    let reader = components.join(format!("{name}.wasm"));
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("reader-{name}.yaml"));
+    std::fs::write(&copy, format!("{before}connector: {}\n{after}", reader.display())).expect("a copy");
+    copy
 }
 
 #[test]

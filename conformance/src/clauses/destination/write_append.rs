@@ -1,7 +1,7 @@
 //! `write-append`: Append adds exactly the rows that came, over batches, checkpoints and runs.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-append",
@@ -21,16 +21,8 @@ async fn check(subject: &Subject<'_>) -> Check {
         .await?;
     let mut expected = rows_of_batch(&one)?;
     expected.extend(rows_of_batch(&two)?);
-    must_show(subject, &plan, &expected, "after the first run").await?;
+    subject.must_show(&plan, &expected, "after the first run").await?;
     subject.write_all(&plan, &[Feed::Batch(three.clone()), Feed::Checkpoint]).await?;
     expected.extend(rows_of_batch(&three)?);
-    must_show(subject, &plan, &expected, "after the second run").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&plan, &expected, "after the second run").await
 }
