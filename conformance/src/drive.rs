@@ -411,7 +411,9 @@ impl Subject<'_> {
     pub async fn visible(&self, plan: &WritePlan) -> Result<Option<Vec<Row>>, Finding> {
         match &self.reader {
             Some(reader) => reader.rows(&plan.stream, &plan.schema).await,
-            None => not_applicable("nothing reads back what was written: `conformance.yaml` has no `reader`"),
+            None => not_applicable(
+                "nothing reads back what was written: `conformance.yaml` has no `reader`",
+            ),
         }
     }
 
@@ -439,10 +441,7 @@ impl Subject<'_> {
         self.hear(&summary);
         let streams = summary?.catalog.unwrap_or_default().streams;
         let [stream] = streams.as_slice() else {
-            return broken(format!(
-                "discovery answers {} streams, a transform has one way out",
-                streams.len()
-            ));
+            return broken(format!("discovery answers {} streams, a transform has one way out", streams.len()));
         };
         Ok(decode_schema(&stream.schema)?)
     }

@@ -82,8 +82,7 @@ mod tests {
 
     #[test]
     fn what_a_connector_says_cannot_break_the_document() {
-        let outcome =
-            |verdict| Outcome { clause: "a", severity: Severity::Error, verdict, hint: None, seconds: 0.0 };
+        let outcome = |verdict| Outcome { clause: "a", severity: Severity::Error, verdict, hint: None, seconds: 0.0 };
         let report = Report {
             connector: "c@1".into(),
             role: "source",
@@ -95,10 +94,7 @@ mod tests {
             passed: false,
             started_at: "2024-01-01T00:00:00Z".into(),
             seconds: 0.5,
-            outcomes: vec![
-                outcome(Verdict::Failed("</failure> & \"\u{1b}\"".into())),
-                outcome(Verdict::Passed),
-            ],
+            outcomes: vec![outcome(Verdict::Failed("</failure> & \"\u{1b}\"".into())), outcome(Verdict::Passed)],
         };
         let xml = junit(&report);
         assert!(xml.contains("message=\"&lt;/failure&gt; &amp; &quot;\u{fffd}&quot;\""), "{xml}");

@@ -8,8 +8,8 @@ use rapidbyte_host::connector::build::BuildProgress;
 use rapidbyte_host::core::ConnectorRole;
 use rapidbyte_host::operations::conformance::Equipment;
 use rapidbyte_host::pipeline::{Diagnostic, DocumentErrors, Fixture, Manifest, ReaderSpec};
-use rapidbyte_host::wasm::WasmConnector;
 use rapidbyte_host::{Host, HostError};
+use rapidbyte_host::wasm::WasmConnector;
 use serde_json::Value;
 
 use crate::clause::{Finding, broken};
@@ -43,14 +43,10 @@ impl ReadBack {
                 if manifest.role != ConnectorRole::Source {
                     let message = format!("`{}` is a {}, a reader is a source", manifest.name, manifest.role);
                     let problem = Diagnostic::error("reader_role", path.span, message);
-                    return Err(HostError::Document(DocumentErrors::new(
-                        fixture.file.clone(),
-                        vec![problem],
-                    )));
+                    return Err(HostError::Document(DocumentErrors::new(fixture.file.clone(), vec![problem])));
                 }
                 let equipment = host.equip(&manifest, config, &fixture.file, folder)?;
-                let connector =
-                    host.load_unredacted(&manifest, &candidate.component, equipment.grants.clone())?;
+                let connector = host.load_unredacted(&manifest, &candidate.component, equipment.grants.clone())?;
                 Ok(ReadBack::Connector {
                     manifest: Box::new(manifest),
                     connector: Box::new(connector),
@@ -92,7 +88,10 @@ impl ReadBack {
     }
 }
 
-fn rows_of_files(patterns: impl Iterator<Item = String>, folder: &Path) -> Result<Option<Vec<Row>>, Finding> {
+fn rows_of_files(
+    patterns: impl Iterator<Item = String>,
+    folder: &Path,
+) -> Result<Option<Vec<Row>>, Finding> {
     let mut rows: Option<Vec<Row>> = None;
     for pattern in patterns {
         for path in matches(&folder.join(pattern)) {
@@ -137,9 +136,7 @@ fn matches(pattern: &Path) -> Vec<PathBuf> {
             .iter()
             .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
             .map(|entry| entry.path())
-            .filter(|path| {
-                path.file_name().and_then(|name| name.to_str()).is_some_and(|name| fits(text, name))
-            })
+            .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| fits(text, name)))
             .collect();
     }
     found.retain(|path| path.is_file());

@@ -177,9 +177,7 @@ impl<'h> Suite<'h> {
                     Verdict::Failed(self.host.redactor().redact(&message).into_owned())
                 }
                 Ok(Err(Finding::NotApplicable(reason))) => Verdict::NotApplicable(reason),
-                Err(_) => {
-                    Verdict::Failed(format!("it hangs: no end after {} s", CLAUSE_DURATION_MAX.as_secs()))
-                }
+                Err(_) => Verdict::Failed(format!("it hangs: no end after {} s", CLAUSE_DURATION_MAX.as_secs())),
             },
         };
         let hint = matches!(verdict, Verdict::Failed(_)).then_some(clause.hint);

@@ -34,10 +34,7 @@ fn source_file() {
 
 #[test]
 fn dest_file() {
-    assert_passes(
-        &run(&host(&[]), &options("dest-file")),
-        &["secrets-unspoken", "write-upsert", "write-merge"],
-    );
+    assert_passes(&run(&host(&[]), &options("dest-file")), &["secrets-unspoken", "write-upsert", "write-merge"]);
 }
 
 #[test]

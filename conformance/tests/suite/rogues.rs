@@ -45,14 +45,10 @@ fn uncaught(role: ConnectorRole) -> Vec<String> {
         let mut candidate = candidate.clone();
         if clause.name == "secrets-marked" {
             // The only clause that a component breaks by its manifest alone.
-            let json = candidate
-                .manifest
-                .to_json()
-                .replace("\"x-rapidbyte-secret\":true", "\"x-rapidbyte-secret\":false");
+            let json = candidate.manifest.to_json().replace("\"x-rapidbyte-secret\":true", "\"x-rapidbyte-secret\":false");
             candidate.manifest = Manifest::from_json(&json, "the rogue's manifest").unwrap();
         }
-        let suite = Suite::of_candidate(&host, candidate, &options, &mut Quiet)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let suite = Suite::of_candidate(&host, candidate, &options, &mut Quiet).unwrap_or_else(|error| panic!("{error}"));
         let report = runtime.block_on(suite.run(&mut |_| {}));
         let [outcome] = report.outcomes.as_slice() else { panic!("one clause was chosen") };
         println!("{} {:?}", outcome.clause, outcome.verdict);
@@ -81,9 +77,7 @@ fn every_clause_of_transforms_catches_its_rogue() {
 #[test]
 fn every_clause_is_of_a_role_that_has_a_rogue() {
     for clause in CLAUSES {
-        assert!(
-            ConnectorRole::ALL.iter().any(|role| registry::of_role(*role).any(|it| it.name == clause.name))
-        );
+        assert!(ConnectorRole::ALL.iter().any(|role| registry::of_role(*role).any(|it| it.name == clause.name)));
     }
 }
 

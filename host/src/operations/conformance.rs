@@ -64,8 +64,7 @@ impl Host {
 
     /// Reads a fixture. `scratch` is what `${RAPIDBYTE_SCRATCH}` stands for in it.
     pub fn open_fixture(&self, path: &Path, scratch: &Path) -> Result<Fixture, HostError> {
-        let bytes =
-            std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
         let name = path.display().to_string();
         let environment = with_scratch(&self.settings.environment, scratch);
         decode(&bytes, &name)

@@ -1,7 +1,7 @@
 //! `replace-interrupted`: A replace that is broken off leaves the old rows, all of them and alone; the next one that ends is exact.
 
-use crate::clause::prelude::*;
 use crate::rows::rows_of_batch;
+use crate::clause::prelude::*;
 
 pub const CLAUSE: Clause = Clause {
     name: "replace-interrupted",

@@ -1,7 +1,7 @@
 //! `resume-from-receipt`: After a run that died, the next one starts by reporting the last checkpoint whose rows are there; going on behind it leaves each row once.
 
-use crate::clause::prelude::*;
 use crate::rows::rows_of_batch;
+use crate::clause::prelude::*;
 
 pub const CLAUSE: Clause = Clause {
     name: "resume-from-receipt",

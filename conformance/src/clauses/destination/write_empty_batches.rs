@@ -1,7 +1,7 @@
 //! `write-empty-batches`: Batches without rows, streams without batches and checkpoints without rows are nothing special.
 
-use crate::clause::prelude::*;
 use crate::rows::rows_of_batch;
+use crate::clause::prelude::*;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-empty-batches",

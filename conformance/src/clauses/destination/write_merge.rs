@@ -1,7 +1,7 @@
 //! `write-merge`: Merge gives an existing row the chosen columns of the new one and leaves the others; a new row comes whole.
 
-use crate::clause::prelude::*;
 use crate::rows::rows_of_batch;
+use crate::clause::prelude::*;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-merge",

@@ -1,7 +1,7 @@
 //! `write-nulls`: NULL stays NULL in every column, and the empty text stays the empty text.
 
-use crate::clause::prelude::*;
 use crate::rows::rows_of_batch;
+use crate::clause::prelude::*;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-nulls",

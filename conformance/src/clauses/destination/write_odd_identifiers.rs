@@ -1,7 +1,7 @@
 //! `write-odd-identifiers`: Columns keep their names, with capitals, blanks, quotes and letters of other scripts.
 
-use crate::clause::prelude::*;
 use crate::rows::rows_of_batch;
+use crate::clause::prelude::*;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-odd-identifiers",

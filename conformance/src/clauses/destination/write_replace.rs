@@ -1,7 +1,7 @@
 //! `write-replace`: Replace leaves exactly the rows of the last run.
 
-use crate::clause::prelude::*;
 use crate::rows::rows_of_batch;
+use crate::clause::prelude::*;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-replace",

@@ -1,7 +1,7 @@
 //! `write-types`: Integers, floats, decimals, texts, bytes, dates and timestamps come back as they were written, at their extremes too.
 
-use crate::clause::prelude::*;
 use crate::rows::rows_of_batch;
+use crate::clause::prelude::*;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-types",

@@ -1,7 +1,7 @@
 //! `write-upsert`: Upsert keeps one row a key; of rows with the same key the last to arrive wins, within a batch, over batches and runs.
 
-use crate::clause::prelude::*;
 use crate::rows::rows_of_batch;
+use crate::clause::prelude::*;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-upsert",
@@ -16,8 +16,7 @@ pub const CLAUSE: Clause = Clause {
 async fn check(subject: &Subject<'_>) -> Check {
     subject.require_mode(WriteMode::Upsert)?;
     let plan = WritePlan::new(subject, "upsert", sample::schema(), WriteMode::Upsert);
-    let (first, again, last) =
-        (sample::batch(&[1, 2, 3, 2], 0)?, sample::batch(&[3, 4], 1)?, sample::batch(&[4, 1], 2)?);
+    let (first, again, last) = (sample::batch(&[1, 2, 3, 2], 0)?, sample::batch(&[3, 4], 1)?, sample::batch(&[4, 1], 2)?);
     subject
         .write_all(&plan, &[Feed::Batch(first.clone()), Feed::Batch(again.clone()), Feed::Checkpoint])
         .await?;
@@ -39,8 +38,7 @@ async fn check(subject: &Subject<'_>) -> Check {
     let both = arrow_select::concat::concat_batches(&sample::schema(), [&twice, &newer])
         .map_err(|error| Finding::Broken(error.to_string()))?;
     subject.write_all(&plan, &[Feed::Batch(both), Feed::Checkpoint]).await?;
-    must_show(subject, &plan, &keyed(&[&first, &again, &last, &newer])?, "with a key twice in one batch")
-        .await
+    must_show(subject, &plan, &keyed(&[&first, &again, &last, &newer])?, "with a key twice in one batch").await
 }
 
 async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {

@@ -18,9 +18,7 @@ async fn check(subject: &Subject<'_>) -> Check {
     for (stream, field) in subject.incremental_streams().await? {
         let run = subject.read(&ReadPlan::incremental(&stream, &field, None)).await?;
         run.rows()?;
-        let Some(last) = run.checkpoints().filter_map(|checkpoint| checkpoint.cursor.clone()).last() else {
-            continue;
-        };
+        let Some(last) = run.checkpoints().filter_map(|checkpoint| checkpoint.cursor.clone()).last() else { continue };
         let beyond = match &last.value {
             CursorValue::Int64(_) => Some(CursorValue::Int64(i64::MAX)),
             // 9999-01-01
@@ -32,9 +30,7 @@ async fn check(subject: &Subject<'_>) -> Check {
         for position in std::iter::once(last.value).chain(beyond) {
             let text = position.value_text();
             let rows = subject.read(&ReadPlan::incremental(&stream, &field, Some(position))).await?.rows()?;
-            ensure(rows.is_empty(), || {
-                format!("`{}` from `{text}` still reads {} rows", stream.name, rows.len())
-            })?;
+            ensure(rows.is_empty(), || format!("`{}` from `{text}` still reads {} rows", stream.name, rows.len()))?;
         }
     }
     Ok(())
