@@ -6,9 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use rapidbyte_conformance::suite::Progress;
-use rapidbyte_conformance::{
-    Options, Outcome, Report, Severity, Suite, SuiteError, Verdict, certificate, junit, registry,
-};
+use rapidbyte_conformance::{Options, Outcome, Report, Severity, Suite, SuiteError, Verdict, certificate, junit, registry};
 use rapidbyte_host::{Host, HostError};
 use serde::Serialize;
 
@@ -38,8 +36,7 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
         seed: args.seed,
     };
     let mut building = Building::new(printer);
-    let suite =
-        Suite::prepare(host, &options, &mut building).map_err(|error| refuse(error, &mut building))?;
+    let suite = Suite::prepare(host, &options, &mut building).map_err(|error| refuse(error, &mut building))?;
     printer.status(
         Tone::Busy,
         "Testing",
