@@ -88,6 +88,7 @@ pub enum HostError {
     /// A recording was played and something else was done.
     #[error("{message}")]
     NotAsRecorded { message: String },
+    #[error(transparent)]
     Scaffold(#[from] rapidbyte_scaffold::Error),
 }
 
