@@ -209,7 +209,10 @@ Examples:
   rapidbyte connector test                    The connector in this folder
   rapidbyte connector test source_jira.wasm --config url=http://localhost:8080
   rapidbyte connector test --clause resume-every-checkpoint
+  rapidbyte connector test --clause faults-combined --seed 7
   rapidbyte connector test --report junit conformance.xml --certificate conformance.json
+  rapidbyte connector test --record cassettes   What it exchanges with the network, to be replayed
+  rapidbyte connector test --replay cassettes   The same without a network, faults included
   rapidbyte connector test --list             Every clause, with what it promises")]
 pub struct TestArgs {
     /// A component, or a connector crate's folder
@@ -236,6 +239,8 @@ pub struct TestArgs {
     /// Write a certificate for publishing: an in-toto test result about the component's digest
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
+    #[command(flatten)]
+    pub cassettes: CassetteArgs,
 }
 
 /// How a report is written.

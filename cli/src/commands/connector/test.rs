@@ -6,12 +6,15 @@ use std::path::Path;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use rapidbyte_conformance::suite::Progress;
-use rapidbyte_conformance::{Options, Outcome, Report, Severity, Suite, SuiteError, Verdict, certificate, junit, registry};
+use rapidbyte_conformance::{
+    Options, Outcome, Report, Severity, Suite, SuiteError, Verdict, certificate, junit, registry,
+};
 use rapidbyte_host::{Host, HostError};
 use serde::Serialize;
 
 use crate::args::{ReportFormat, TestArgs};
 use crate::building::Building;
+use crate::commands::use_cassettes;
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone};
 use crate::quantity::Elapsed;
@@ -35,8 +38,10 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
         clauses: args.clauses.clone(),
         seed: args.seed,
     };
+    use_cassettes(host, &args.cassettes)?;
     let mut building = Building::new(printer);
-    let suite = Suite::prepare(host, &options, &mut building).map_err(|error| refuse(error, &mut building))?;
+    let suite =
+        Suite::prepare(host, &options, &mut building).map_err(|error| refuse(error, &mut building))?;
     printer.status(
         Tone::Busy,
         "Testing",
@@ -64,11 +69,14 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
         tone,
         if report.passed { "Conformant" } else { "Failed" },
         format_args!(
-            "{passed} passed, {failed} failed, {not_applicable} not applicable, {exempt} exempt in {} (seed {})",
+            "{passed} passed, {failed} failed, {not_applicable} not applicable, {exempt} exempt in {} (seed {}, network {})",
             Elapsed(std::time::Duration::from_secs_f64(report.seconds)),
-            report.seed
+            report.seed,
+            report.network
         ),
     );
+    // A clause may have made anything of a network that was another one than when it was recorded.
+    host.as_recorded()?;
     Ok(if report.passed { Exit::Success } else { Exit::Connector })
 }
 
@@ -146,8 +154,15 @@ fn table(report: &Report) -> String {
     for outcome in &report.outcomes {
         let Some(message) = outcome.verdict.message() else { continue };
         text.push_str(&format!("\n\n{}: {}\n  {message}", outcome.clause, word(outcome)));
-        if let Some(hint) = outcome.hint {
-            text.push_str(&format!("\n  hint: {hint}"));
+        let lines = [
+            ("expected", outcome.expected.as_deref()),
+            ("found", outcome.found.as_deref()),
+            ("hint", outcome.hint),
+        ];
+        for (word, line) in lines {
+            if let Some(line) = line {
+                text.push_str(&format!("\n  {word:>8}: {line}"));
+            }
         }
     }
     text
