@@ -125,14 +125,13 @@ pub fn ensure(condition: bool, message: impl FnOnce() -> String) -> Check {
 pub(crate) mod prelude {
     pub use futures::FutureExt;
     pub use rapidbyte_host::core::{
-        ConnectorError, ConnectorRole, ErrorCategory, RunPhase, SyncMode, ValidationStatus,
-        WriteMode,
+        ConnectorError, ConnectorRole, ErrorCategory, RunPhase, SyncMode, ValidationStatus, WriteMode,
     };
 
     pub use super::{Check, Clause, Finding, Severity, broken, ensure, mismatch, not_applicable, said};
     pub use crate::drive::{Feed, ReadPlan, WritePlan};
     pub use crate::limits;
-    pub(crate) use crate::sample;
     pub use crate::rows::{Row, difference, rows_of};
+    pub(crate) use crate::sample;
     pub use crate::subject::Subject;
 }

@@ -22,8 +22,10 @@ pub struct Change {
 pub enum Outcome {
     /// The second run is refused by a `schema` error that names the column, and nothing of it is written.
     Refused,
+    /// The same, but a `data` error will do: a destination may find out with the first value that is NULL.
+    RefusedByValue,
     /// These rows are there after both runs. Or it is refused: adapting may be more than a destination can, but then it
-    /// has to say so.
+    /// has to say so, by such an error or a `config` error that names the policy.
     Adapted(Vec<Row>),
 }
 
@@ -54,16 +56,28 @@ impl Change {
         let run = subject.write(&second, &[Feed::Batch(self.new.clone()), Feed::Checkpoint]).await?;
         let refusal = || format!("a `schema` error that names `{COLUMN}`");
         match (run.result, outcome) {
-            (Err(error), _) => {
+            (Err(error), outcome) => {
                 let details = error.details.as_deref().unwrap_or_default();
-                let named = error.message.contains(COLUMN) || details.contains(COLUMN);
-                if error.category != ErrorCategory::Schema || !named {
+                let names = |what: &str| error.message.contains(what) || details.contains(what);
+                let refused = match error.category {
+                    ErrorCategory::Schema => names(COLUMN),
+                    ErrorCategory::Data => names(COLUMN) && matches!(outcome, Outcome::RefusedByValue),
+                    // It does not know the policy, and says so.
+                    ErrorCategory::Config => {
+                        let axis = policy.split(':').next().unwrap_or_default();
+                        names(axis) && matches!(outcome, Outcome::Adapted(_))
+                    }
+                    _ => false,
+                };
+                if !refused {
                     return mismatch(format!("a change with `{policy}`"), refusal(), said(&error));
                 }
                 let when = format!("after a change that `{policy}` refused");
                 subject.must_show(&first, &rows_of_batch(&self.old)?, &when).await
             }
-            (Ok(_), Outcome::Refused) => mismatch(format!("a change with `{policy}`"), refusal(), "success"),
+            (Ok(_), Outcome::Refused | Outcome::RefusedByValue) => {
+                mismatch(format!("a change with `{policy}`"), refusal(), "success")
+            }
             (Ok(_), Outcome::Adapted(expected)) => {
                 // Whichever schema has the column says of what type it is.
                 let shown = if self.old.schema().index_of(COLUMN).is_ok() { &first } else { &second };

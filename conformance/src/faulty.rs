@@ -10,13 +10,13 @@ use rapidbyte_host::core::{
 };
 use rapidbyte_host::wasm::faults::{Fault, FaultKind, FaultPlan, Import};
 
-use crate::clause::{Check, Finding, broken, mismatch, said};
+use crate::clause::{Check, Finding, broken, mismatch, not_applicable, said};
 use crate::drive::{Feed, ReadPlan, WritePlan};
 use crate::limits::{CHECKPOINTS_AIM, FAULT_RUN_DURATION_MAX};
 use crate::recorder::Answer;
 use crate::rows::{Row, difference, rows_of, rows_of_batch};
 use crate::sample;
-use crate::subject::Subject;
+use crate::subject::{Bent, Marks, Subject};
 
 /// How often a host's import was called.
 pub type Calls = BTreeMap<Import, u64>;
@@ -26,6 +26,9 @@ pub struct Work {
     kind: Kind,
     /// What the run without faults called.
     pub calls: Calls,
+    /// When that was, and when each of its checkpoints was gone on from, by its cursor. For cassettes.
+    whole_marks: Marks,
+    rest_marks: BTreeMap<String, Marks>,
 }
 
 enum Kind {
@@ -63,12 +66,47 @@ impl Work {
         };
         let mut works = Vec::new();
         for kind in kinds {
-            let work = Work { kind, calls: Calls::new() };
+            let mut work = Work::new(kind);
             let counting = Arc::new(FaultPlan::default());
-            work.strike(subject, counting.clone()).await?;
-            works.push(Work { calls: counting.calls(), ..work });
+            let (counted, marks) = subject.marked(work.strike(subject, counting.clone())).await;
+            counted?;
+            (work.calls, work.whole_marks) = (counting.calls(), marks);
+            if subject.uses_cassettes() {
+                work.mark_rests(subject).await?;
+            }
+            works.push(work);
         }
         Ok(works)
+    }
+
+    fn new(kind: Kind) -> Self {
+        Work { kind, calls: Calls::new(), whole_marks: Marks::default(), rest_marks: BTreeMap::new() }
+    }
+
+    /// Goes on from every checkpoint once, so that a recording has it whatever checkpoint a fault will strike behind.
+    async fn mark_rests(&mut self, subject: &Subject<'_>) -> Result<(), Finding> {
+        match &self.kind {
+            Kind::Read { stream, cursor_field, whole } => {
+                let plan = |position| plan_of(stream, cursor_field.as_deref(), position, whole.len());
+                let run = subject.read(&plan(None)).await?;
+                let cursors = run
+                    .checkpoints()
+                    .filter_map(|it| it.cursor.as_ref())
+                    .map(|cursor| Some(cursor.value.clone()));
+                let positions: Vec<Option<CursorValue>> = std::iter::once(None).chain(cursors).collect();
+                for position in positions {
+                    let key = place(position.as_ref());
+                    let (rest, marks) = subject.marked(subject.read(&plan(position))).await;
+                    rest?;
+                    self.rest_marks.insert(key, marks);
+                }
+                Ok(())
+            }
+            _ if subject.entered("tcp-connect") => not_applicable(
+                "what it writes differs from run to run, which no recording has; test without `--record` and `--replay`",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Does the work under a plan, then what is left of it without; answers whether any fault struck.
@@ -80,7 +118,11 @@ impl Work {
         };
         let Ok(ended) = outcome else {
             let seconds = FAULT_RUN_DURATION_MAX.as_secs();
-            return mismatch(at(), "an end: an error, or success", format!("it hangs, for more than {seconds} s"));
+            return mismatch(
+                at(),
+                "an end: an error, or success",
+                format!("it hangs, for more than {seconds} s"),
+            );
         };
         let placed = |finding: Finding| match finding {
             Finding::Broken(mut breach) => {
@@ -106,7 +148,7 @@ impl Work {
     async fn end(&self, subject: &Subject<'_>, plan: Arc<FaultPlan>) -> Result<Ended, Finding> {
         match &self.kind {
             Kind::Read { stream, cursor_field, whole } => {
-                read(subject, stream, cursor_field.as_deref(), whole, plan).await
+                self.read(subject, stream, cursor_field.as_deref(), whole, plan).await
             }
             Kind::Write { mode: WriteMode::Replace, .. } => replace(subject, plan).await,
             Kind::Write { mode, transactional } => write(subject, *mode, *transactional, plan).await,
@@ -160,7 +202,9 @@ impl Expected {
         use ErrorCategory::{TransientDb, TransientNetwork};
         match self {
             Expected::Success => false,
-            Expected::Transient => matches!(error.category, TransientNetwork | TransientDb) && error.retryable,
+            Expected::Transient => {
+                matches!(error.category, TransientNetwork | TransientDb) && error.retryable
+            }
             Expected::Category(category) => error.category == *category && !error.retryable,
             Expected::Gone => matches!(error.code.as_str(), "guest_trapped" | "killed"),
         }
@@ -182,6 +226,9 @@ fn judge(struck: &[Fault], error: Option<&ConnectorError>) -> Check {
     let Some(error) = error else { return Ok(()) };
     if struck.iter().any(|fault| expected(fault).allows(error)) {
         return Ok(());
+    }
+    if error.code == "guest_trapped" {
+        return mismatch("it traps instead of answering with an error", "an error, or success", said(error));
     }
     // The last one that can end a run is what an author will look for.
     let telling = struck.iter().rev().map(expected);
@@ -208,7 +255,12 @@ async fn readable(subject: &Subject<'_>) -> Result<Kind, Finding> {
     Ok(Kind::Read { stream: Box::new(stream), cursor_field, whole })
 }
 
-fn plan_of(stream: &CatalogStream, field: Option<&str>, position: Option<CursorValue>, rows: usize) -> ReadPlan {
+fn plan_of(
+    stream: &CatalogStream,
+    field: Option<&str>,
+    position: Option<CursorValue>,
+    rows: usize,
+) -> ReadPlan {
     let mut plan = match field {
         Some(field) => ReadPlan::incremental(stream, field, position),
         None => ReadPlan::full(stream),
@@ -219,42 +271,62 @@ fn plan_of(stream: &CatalogStream, field: Option<&str>, position: Option<CursorV
     plan
 }
 
-async fn read(
-    subject: &Subject<'_>,
-    stream: &CatalogStream,
-    field: Option<&str>,
-    whole: &[Row],
-    faults: Arc<FaultPlan>,
-) -> Result<Ended, Finding> {
-    let plan = ReadPlan { faults: Some(faults), ..plan_of(stream, field, None, whole.len()) };
-    let (events, error) = match subject.read(&plan).await {
-        Ok(run) => (run.events, run.result.err()),
-        Err(error) => (Vec::new(), Some(error)),
-    };
-    let (mut saved, mut pending, mut position) = (Vec::new(), Vec::new(), None);
-    for event in &events {
-        match event {
-            Event::Frame(frame) => pending.extend(rows_of([frame])?),
-            // What has no cursor cannot be gone on with.
-            Event::Checkpoint(checkpoint) => {
-                if let Some(cursor) = &checkpoint.cursor {
-                    saved.append(&mut pending);
-                    position = Some(cursor.value.clone());
+/// Where a run begins, in words.
+fn place(position: Option<&CursorValue>) -> String {
+    position.map_or("the beginning".to_owned(), |at| format!("`{}`", at.value_text()))
+}
+
+impl Work {
+    async fn read(
+        &self,
+        subject: &Subject<'_>,
+        stream: &CatalogStream,
+        field: Option<&str>,
+        whole: &[Row],
+        faults: Arc<FaultPlan>,
+    ) -> Result<Ended, Finding> {
+        // The run that counts is the one to record.
+        let network = if self.calls.is_empty() { None } else { subject.again(&self.whole_marks)? };
+        let bent = Bent { faults: Some(faults), network };
+        let plan = ReadPlan { bent, ..plan_of(stream, field, None, whole.len()) };
+        let (events, error) = match subject.read(&plan).await {
+            Ok(run) => (run.events, run.result.err()),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let (mut saved, mut pending, mut position) = (Vec::new(), Vec::new(), None);
+        for event in &events {
+            match event {
+                Event::Frame(frame) => pending.extend(rows_of([frame])?),
+                // What has no cursor cannot be gone on with.
+                Event::Checkpoint(checkpoint) => {
+                    if let Some(cursor) = &checkpoint.cursor {
+                        saved.append(&mut pending);
+                        position = Some(cursor.value.clone());
+                    }
                 }
+                Event::End => {}
             }
-            Event::End => {}
         }
+        if error.is_none() {
+            saved.append(&mut pending);
+            let checked = must_be(whole, &saved, "it ends with success and not with the stream's rows");
+            return Ok(Ended { error, checked });
+        }
+        let at = place(position.as_ref());
+        let network = match self.rest_marks.get(&at) {
+            Some(marks) => subject.again(marks)?,
+            None => None,
+        };
+        let bent = Bent { faults: None, network };
+        let rest = subject
+            .read(&ReadPlan { bent, ..plan_of(stream, field, position, whole.len()) })
+            .await?
+            .rows()?;
+        saved.extend(rest);
+        let checked =
+            must_be(whole, &saved, &format!("gone on with from {at}, it does not come to the stream's rows"));
+        Ok(Ended { error, checked })
     }
-    if error.is_none() {
-        saved.append(&mut pending);
-        let checked = must_be(whole, &saved, "it ends with success and not with the stream's rows");
-        return Ok(Ended { error, checked });
-    }
-    let at = position.as_ref().map_or("the beginning".to_owned(), |at| format!("`{}`", at.value_text()));
-    let rest = subject.read(&plan_of(stream, field, position, whole.len())).await?.rows()?;
-    saved.extend(rest);
-    let checked = must_be(whole, &saved, &format!("gone on with from {at}, it does not come to the stream's rows"));
-    Ok(Ended { error, checked })
 }
 
 fn must_be(expected: &[Row], found: &[Row], message: &str) -> Check {
@@ -309,7 +381,8 @@ async fn write(
     }
     let Some(committed) = committed else {
         let difference = difference(&rows_until(confirmed)?, &visible).unwrap_or_default();
-        let checked = mismatch("rows of a part of a checkpoint are visible", "whole checkpoints only", difference);
+        let checked =
+            mismatch("rows of a part of a checkpoint are visible", "whole checkpoints only", difference);
         return Ok(Ended { error, checked });
     };
     let checked = async {
@@ -344,7 +417,8 @@ async fn write(
 /// Whether what an error says of the commit is what can be seen of it.
 fn commit_state(error: Option<&ConnectorError>, committed: usize, confirmed: usize) -> Check {
     let Some(error) = error.filter(|error| !Expected::Gone.allows(error)) else { return Ok(()) };
-    let seen = format!("rows of {committed} checkpoints are visible, {confirmed} were reported; {}", said(error));
+    let seen =
+        format!("rows of {committed} checkpoints are visible, {confirmed} were reported; {}", said(error));
     match error.commit {
         Some(CommitState::BeforeCommit) | None if committed > confirmed => mismatch(
             "the error does not say that a commit took place",
@@ -360,7 +434,8 @@ fn commit_state(error: Option<&ConnectorError>, committed: usize, confirmed: usi
 
 /// Without receipts a run goes on behind the last checkpoint that was confirmed: nothing is lost, rows may come twice.
 async fn at_least_once(subject: &Subject<'_>, plan: &WritePlan, visible: &[Row], confirmed: usize) -> Check {
-    let missing = |expected: &[Row], found: &[Row]| expected.iter().filter(|row| !found.contains(row)).count();
+    let missing =
+        |expected: &[Row], found: &[Row]| expected.iter().filter(|row| !found.contains(row)).count();
     let lost = missing(&rows_until(confirmed)?, visible);
     if lost > 0 {
         return broken(format!("{lost} rows before a checkpoint that was confirmed are not there"));
@@ -430,7 +505,11 @@ async fn pass(subject: &Subject<'_>, whole: &[Row], faults: Arc<FaultPlan>) -> R
     let error = run.result.err();
     let checked = async {
         if !handed.starts_with(&passed) {
-            return mismatch("checkpoints", format!("{handed:?}, or the first of them"), format!("{passed:?}"));
+            return mismatch(
+                "checkpoints",
+                format!("{handed:?}, or the first of them"),
+                format!("{passed:?}"),
+            );
         }
         if error.is_none() {
             saved.append(&mut pending);

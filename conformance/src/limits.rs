@@ -37,4 +37,5 @@ pub const LIMITS: Limits = Limits {
 };
 
 /// The smallest batches that a pipeline may ask for.
-pub const TIGHT: Limits = Limits { max_batch_bytes: BATCH_BYTES_MIN, max_record_bytes: BATCH_BYTES_MIN / 2, ..LIMITS };
+pub const TIGHT: Limits =
+    Limits { max_batch_bytes: BATCH_BYTES_MIN, max_record_bytes: BATCH_BYTES_MIN / 2, ..LIMITS };

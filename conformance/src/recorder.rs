@@ -134,7 +134,8 @@ impl Services for Recorder {
 
     async fn dead_letters(&self, records: Frame, errors: Vec<RecordError>) -> Result<(), ConnectorError> {
         for error in &errors {
-            lock(&self.transcript).hear("a dead letter's reason", format!("{} {}", error.code, error.message));
+            lock(&self.transcript)
+                .hear("a dead letter's reason", format!("{} {}", error.code, error.message));
         }
         lock(&self.letters).push((records, errors));
         Ok(())

@@ -95,7 +95,8 @@ pub fn page() -> String {
          to date. -->\n\n\
          What `rapidbyte connector test` proves. [The suite](conformance.md) says how to run it.\n",
     );
-    let roles = [None, Some(ConnectorRole::Source), Some(ConnectorRole::Destination), Some(ConnectorRole::Transform)];
+    let roles =
+        [None, Some(ConnectorRole::Source), Some(ConnectorRole::Destination), Some(ConnectorRole::Transform)];
     for role in roles {
         let title = match role {
             None => "Every connector",
@@ -129,7 +130,11 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for clause in CLAUSES {
             assert!(seen.insert(clause.name), "{} is there twice", clause.name);
-            assert!(clause.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", clause.name);
+            assert!(
+                clause.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+                "{}",
+                clause.name
+            );
             assert!(clause.explanation.ends_with('.') && clause.hint.ends_with('.'), "{}", clause.name);
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array,
-    Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -140,7 +140,9 @@ pub fn evolving(extra: Option<Extra>) -> Result<RecordBatch, Finding> {
     if let Some(extra) = extra {
         let (kind, column): (DataType, ArrayRef) = match extra {
             Extra::Number => (DataType::Int64, Arc::new(Int64Array::from(ids))),
-            Extra::Text => (DataType::Utf8, Arc::new(StringArray::from_iter_values(ids.iter().map(i64::to_string)))),
+            Extra::Text => {
+                (DataType::Utf8, Arc::new(StringArray::from_iter_values(ids.iter().map(i64::to_string))))
+            }
             Extra::Nullable => (DataType::Int64, Arc::new(Int64Array::from(vec![Some(first), None]))),
         };
         fields.push(Field::new("extra", kind, extra == Extra::Nullable));

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rapidbyte_host::connector::build::BuildProgress;
 use rapidbyte_host::core::channel::{Receiver, Sender};
@@ -13,7 +14,8 @@ use rapidbyte_host::core::*;
 use rapidbyte_host::operations::conformance::{Candidate, Equipment};
 use rapidbyte_host::pipeline::{Fixture, Manifest};
 use rapidbyte_host::wasm::faults::FaultPlan;
-use rapidbyte_host::wasm::{WasmConnector, WasmInstance};
+use rapidbyte_host::wasm::network::cassette::Mark;
+use rapidbyte_host::wasm::{Network, WasmConnector, WasmInstance};
 use rapidbyte_host::{Host, HostError};
 use serde_json::Value;
 
@@ -40,6 +42,36 @@ pub struct Subject<'h> {
     nonce: String,
 }
 
+/// What is not as it usually is for an instance.
+#[derive(Clone, Default)]
+pub struct Bent {
+    pub faults: Option<Arc<FaultPlan>>,
+    /// Instead of the suite's own.
+    pub network: Option<Arc<dyn Network>>,
+}
+
+impl std::fmt::Debug for Bent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bent").field("faults", &self.faults).finish_non_exhaustive()
+    }
+}
+
+/// When something was done, for doing it again.
+#[derive(Debug, Clone, Default)]
+pub struct Marks {
+    from: Option<Mark>,
+    to: Option<Mark>,
+}
+
+/// Where what a fixture names is.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'p> {
+    /// What its paths are relative to.
+    pub folder: &'p Path,
+    /// What it calls `${RAPIDBYTE_SCRATCH}`.
+    pub scratch: &'p Path,
+}
+
 /// An instance and what it says.
 pub struct Running {
     pub instance: WasmInstance,
@@ -47,22 +79,22 @@ pub struct Running {
 }
 
 impl<'h> Subject<'h> {
-    /// Loads a candidate with its fixture's config and grants; `folder` is what the fixture's paths are relative to. Blocks.
+    /// Loads a candidate with its fixture's config and grants. Blocks.
     pub fn load(
         host: &'h Host,
         candidate: &Candidate,
         fixture: Fixture,
-        folder: &Path,
+        places: Places<'_>,
         seed: u64,
-        nonce: String,
         progress: &mut dyn BuildProgress,
     ) -> Result<Self, HostError> {
         let manifest = candidate.manifest.clone();
-        let equipment = host.equip(&manifest, &fixture.config, &fixture.file, folder)?;
+        let equipment =
+            host.equip(&manifest, &fixture.config, &fixture.file, places.folder, places.scratch)?;
         let grants = equipment.grants.clone();
         let connector = host.load_unredacted(&manifest, &candidate.component, grants, IDLE_DURATION_MAX)?;
         let reader = match &fixture.reader {
-            Some(spec) => Some(ReadBack::load(host, spec, &fixture, folder, progress)?),
+            Some(spec) => Some(ReadBack::load(host, spec, &fixture, places, progress)?),
             None => None,
         };
         Ok(Subject {
@@ -77,7 +109,7 @@ impl<'h> Subject<'h> {
             next_id: AtomicU64::new(1),
             next_name: AtomicU64::new(1),
             seed,
-            nonce,
+            nonce: nonce(host, seed),
         })
     }
 
@@ -97,20 +129,43 @@ impl<'h> Subject<'h> {
         inlet: Option<Receiver>,
         outlet: Option<Arc<Sender>>,
     ) -> Result<Running, ConnectorError> {
-        self.start_with(limits, inlet, outlet, None).await
+        self.start_with(limits, inlet, outlet, Bent::default()).await
     }
 
-    /// The same with calls of the host that go wrong by plan.
+    /// The same with calls of the host that go wrong by plan, or another network.
     pub async fn start_with(
         &self,
         limits: Limits,
         inlet: Option<Receiver>,
         outlet: Option<Arc<Sender>>,
-        faults: Option<Arc<FaultPlan>>,
+        Bent { faults, network }: Bent,
     ) -> Result<Running, ConnectorError> {
-        let faulty = faults.map(|faults| self.connector.clone().with_faults(faults));
-        let connector = faulty.as_ref().unwrap_or(&self.connector);
-        start(connector, &self.transcript, limits, inlet, outlet).await
+        let mut connector = self.connector.clone();
+        if let Some(faults) = faults {
+            connector = connector.with_faults(faults);
+        }
+        if let Some(network) = network {
+            connector = connector.with_network(network);
+        }
+        start(&connector, &self.transcript, limits, inlet, outlet).await
+    }
+
+    /// Does something that is to be done again, see [`Subject::again`].
+    pub async fn marked<T>(&self, work: impl Future<Output = T>) -> (T, Marks) {
+        let from = self.host.network_mark();
+        let done = work.await;
+        (done, Marks { from, to: self.host.network_mark() })
+    }
+
+    /// The network for what does once more what was done then, and may be broken off.
+    pub fn again(&self, marks: &Marks) -> Result<Option<Arc<dyn Network>>, Finding> {
+        let again = self.host.network_again(marks.from.as_ref(), marks.to.as_ref());
+        again.map_err(|error| Finding::broken(error.to_string()))
+    }
+
+    /// Whether the network is recorded or played: then what was done once cannot be done in another way.
+    pub fn uses_cassettes(&self) -> bool {
+        self.host.uses_cassettes()
     }
 
     /// Starts one that has nothing to move.
@@ -206,6 +261,16 @@ impl<'h> Subject<'h> {
             None => Value::Object(Default::default()),
         }
     }
+}
+
+/// Names of streams must be new at a destination that remembers; nothing else of a run depends on the time. A recording
+/// and what is played of it must have the same.
+fn nonce(host: &Host, seed: u64) -> String {
+    if host.uses_cassettes() {
+        return format!("recorded_{seed:x}");
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    format!("{:x}", (now as u64) ^ u64::from(std::process::id()).rotate_left(40) ^ seed)
 }
 
 /// Starts an instance of any connector.

@@ -83,7 +83,9 @@ impl Subject<'_> {
             ConnectorRole::Source => {
                 RunRequest { stream: None, phase: RunPhase::Discover, dry_run: false, max_records: None }
             }
-            ConnectorRole::Transform => pass::transform_request(&crate::sample::schema(), RunPhase::Discover)?,
+            ConnectorRole::Transform => {
+                pass::transform_request(&crate::sample::schema(), RunPhase::Discover)?
+            }
             ConnectorRole::Destination => {
                 let plan = WritePlan::new(self, "dry", crate::sample::schema(), self.any_mode());
                 write::write_request(&WritePlan { dry_run: true, ..plan })?

@@ -13,7 +13,7 @@ use super::write::{Feed, fill};
 use super::{WIDE, ended_in_words, run_and_take};
 use crate::clause::{Finding, broken};
 use crate::limits::LIMITS;
-use crate::subject::Subject;
+use crate::subject::{Bent, Subject};
 
 impl Subject<'_> {
     /// What a transform says would flow out.
@@ -25,7 +25,10 @@ impl Subject<'_> {
         self.hear(&summary);
         let streams = summary?.catalog.unwrap_or_default().streams;
         let [stream] = streams.as_slice() else {
-            return broken(format!("discovery answers {} streams, a transform has one way out", streams.len()));
+            return broken(format!(
+                "discovery answers {} streams, a transform has one way out",
+                streams.len()
+            ));
         };
         Ok(decode_schema(&stream.schema)?)
     }
@@ -45,8 +48,14 @@ impl Subject<'_> {
         let (receiver, handed) = fill(self, feed, "rows")?;
         let (sender, outlet) = channel(WIDE);
         let sender = Arc::new(sender);
-        let mut running =
-            self.start_with(LIMITS, Some(receiver), Some(sender.clone()), faults.clone()).await?;
+        let mut running = self
+            .start_with(
+                LIMITS,
+                Some(receiver),
+                Some(sender.clone()),
+                Bent { faults: faults.clone(), network: None },
+            )
+            .await?;
         let opened = running.instance.open_session(&self.config()).await;
         self.hear(&opened);
         let session = match opened {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use rapidbyte_host::core::channel::{Event, channel};
 use rapidbyte_host::core::*;
 use rapidbyte_host::wasm::WasmConnector;
-use rapidbyte_host::wasm::faults::FaultPlan;
 
 use super::{WIDE, ended_in_words, run_and_take};
 use crate::clause::{Finding, broken, not_applicable};
 use crate::limits::{LIMITS, STREAMS_READ_MAX};
 use crate::rows::{Row, rows_of};
-use crate::subject::{Running, Subject, start};
+use crate::subject::{Bent, Running, Subject, start};
 
 /// How a stream is read.
 #[derive(Debug, Clone)]
@@ -28,7 +27,7 @@ pub struct ReadPlan {
     /// A predicate, for sources that honour one.
     pub filter: Option<String>,
     pub partition: Partition,
-    pub faults: Option<Arc<FaultPlan>>,
+    pub bent: Bent,
 }
 
 impl ReadPlan {
@@ -46,7 +45,7 @@ impl ReadPlan {
             limits: LIMITS,
             filter: None,
             partition: Partition::WHOLE,
-            faults: None,
+            bent: Bent::default(),
         }
     }
 
@@ -114,7 +113,12 @@ impl ReadRun {
     }
 }
 
-async fn read_with(mut running: Running, config: &str, plan: &ReadPlan, ways: Ways) -> Result<ReadRun, ConnectorError> {
+async fn read_with(
+    mut running: Running,
+    config: &str,
+    plan: &ReadPlan,
+    ways: Ways,
+) -> Result<ReadRun, ConnectorError> {
     let Ways { sender, receiver } = ways;
     let (session, _) = running.instance.open_session(config).await?;
     let (result, events) = run_and_take(&mut running, session, plan.request(), receiver, sender).await;
@@ -124,7 +128,7 @@ async fn read_with(mut running: Running, config: &str, plan: &ReadPlan, ways: Wa
     };
     match closed {
         // What was emitted is not spoilt by a session that a fault keeps from closing.
-        Err(error) if plan.faults.is_none() => Err(error),
+        Err(error) if plan.bent.faults.is_none() => Err(error),
         _ => Ok(ReadRun { events, result }),
     }
 }
@@ -167,7 +171,7 @@ impl Subject<'_> {
     pub async fn read(&self, plan: &ReadPlan) -> Result<ReadRun, ConnectorError> {
         let ways = Ways::new();
         let outlet = Some(ways.sender.clone());
-        let running = self.start_with(plan.limits, None, outlet, plan.faults.clone()).await?;
+        let running = self.start_with(plan.limits, None, outlet, plan.bent.clone()).await?;
         let run = read_with(running, &self.config(), plan, ways).await;
         match &run {
             Ok(run) => self.hear(&run.result),
@@ -203,7 +207,12 @@ impl Subject<'_> {
                     return broken(format!("the fixture names stream `{}`, discovery does not", wanted.name));
                 }
             }
-            streams.retain(|stream| self.fixture.streams.iter().any(|wanted| wanted.name == stream.name));
+            // In the fixture's order: what its author puts first is what faults strike.
+            let place = |stream: &CatalogStream| {
+                self.fixture.streams.iter().position(|wanted| wanted.name == stream.name)
+            };
+            streams.retain(|stream| place(stream).is_some());
+            streams.sort_by_key(place);
         }
         streams.truncate(STREAMS_READ_MAX);
         if streams.is_empty() {

@@ -14,7 +14,7 @@ use crate::clause::{Breach, Finding, not_applicable};
 use crate::limits::LIMITS;
 use crate::recorder::{Answer, lock};
 use crate::rows::{Row, difference};
-use crate::subject::{Running, Subject};
+use crate::subject::{Bent, Running, Subject};
 
 /// What goes into a connector.
 #[derive(Debug, Clone)]
@@ -73,7 +73,11 @@ pub struct WriteRun {
     pub letters: Vec<(Frame, Vec<RecordError>)>,
 }
 
-pub(super) fn fill(subject: &Subject<'_>, feed: &[Feed], stream: &str) -> Result<(Receiver, Vec<u64>), ConnectorError> {
+pub(super) fn fill(
+    subject: &Subject<'_>,
+    feed: &[Feed],
+    stream: &str,
+) -> Result<(Receiver, Vec<u64>), ConnectorError> {
     let (sender, receiver) = channel(WIDE);
     let mut handed = Vec::new();
     let mut broken_off = false;
@@ -119,11 +123,22 @@ impl Subject<'_> {
     }
 
     /// The same, where what a receipt says is answered so.
-    pub async fn write_answering(&self, plan: &WritePlan, feed: &[Feed], answer: Answer) -> Result<WriteRun, Finding> {
+    pub async fn write_answering(
+        &self,
+        plan: &WritePlan,
+        feed: &[Feed],
+        answer: Answer,
+    ) -> Result<WriteRun, Finding> {
         let (receiver, handed) = fill(self, feed, &plan.stream)?;
         let request = write_request(plan)?;
-        let Running { mut instance, recorder } =
-            self.start_with(plan.limits, Some(receiver), None, plan.faults.clone()).await?;
+        let Running { mut instance, recorder } = self
+            .start_with(
+                plan.limits,
+                Some(receiver),
+                None,
+                Bent { faults: plan.faults.clone(), network: None },
+            )
+            .await?;
         recorder.answer(answer);
         let opened = instance.open_session(&self.config()).await;
         self.hear(&opened);
@@ -181,9 +196,7 @@ impl Subject<'_> {
     pub async fn visible(&self, plan: &WritePlan) -> Result<Option<Vec<Row>>, Finding> {
         match &self.reader {
             Some(reader) => reader.rows(&plan.stream, &plan.schema).await,
-            None => not_applicable(
-                "nothing reads back what was written: `conformance.yaml` has no `reader`",
-            ),
+            None => not_applicable("nothing reads back what was written: `conformance.yaml` has no `reader`"),
         }
     }
 
@@ -199,7 +212,6 @@ impl Subject<'_> {
     pub fn any_mode(&self) -> WriteMode {
         self.manifest.write_modes.iter().copied().min().unwrap_or(WriteMode::Append)
     }
-
 }
 
 pub(super) fn write_request(plan: &WritePlan) -> Result<RunRequest, ConnectorError> {

@@ -36,7 +36,9 @@ fn manifest_for(clause: &str, manifest: &Manifest) -> Manifest {
     let before = json.clone();
     match clause {
         "secrets-marked" => json["config_schema"]["properties"]["token"]["x-rapidbyte-secret"] = false.into(),
-        "imports-agree" | "grants-respected" => drop(json["capabilities"].as_object_mut().unwrap().remove("network")),
+        "imports-agree" | "grants-respected" => {
+            drop(json["capabilities"].as_object_mut().unwrap().remove("network"))
+        }
         _ => return manifest.clone(),
     }
     assert_ne!(json, before, "the rogue's manifest is not as this expects");
@@ -58,7 +60,8 @@ fn uncaught(role: ConnectorRole) -> Vec<String> {
         };
         let mut candidate = candidate.clone();
         candidate.manifest = manifest_for(clause.name, &candidate.manifest);
-        let suite = Suite::of_candidate(&host, candidate, &options, &mut Quiet).unwrap_or_else(|error| panic!("{error}"));
+        let suite = Suite::of_candidate(&host, candidate, &options, &mut Quiet)
+            .unwrap_or_else(|error| panic!("{error}"));
         let report = runtime.block_on(suite.run(&mut |_| {}));
         let [outcome] = report.outcomes.as_slice() else { panic!("one clause was chosen") };
         println!("{} {:?}", outcome.clause, outcome.verdict);
@@ -87,7 +90,9 @@ fn every_clause_of_transforms_catches_its_rogue() {
 #[test]
 fn every_clause_is_of_a_role_that_has_a_rogue() {
     for clause in CLAUSES {
-        assert!(ConnectorRole::ALL.iter().any(|role| registry::of_role(*role).any(|it| it.name == clause.name)));
+        assert!(
+            ConnectorRole::ALL.iter().any(|role| registry::of_role(*role).any(|it| it.name == clause.name))
+        );
     }
 }
 

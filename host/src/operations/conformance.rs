@@ -65,7 +65,8 @@ impl Host {
 
     /// Reads a fixture. `scratch` is what `${RAPIDBYTE_SCRATCH}` stands for in it.
     pub fn open_fixture(&self, path: &Path, scratch: &Path) -> Result<Fixture, HostError> {
-        let bytes = std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
         let name = path.display().to_string();
         let environment = with_scratch(&self.settings.environment, scratch);
         decode(&bytes, &name)
@@ -73,18 +74,22 @@ impl Host {
             .map_err(HostError::Document)
     }
 
-    /// Holds a config against the manifest's schema and computes what it grants. Paths are relative to `folder`.
+    /// Holds a config against the manifest's schema and computes what it grants. Paths are relative to `folder`; `scratch` is
+    /// no secret, though it comes as if from the environment.
     pub fn equip(
         &self,
         manifest: &Manifest,
         config: &Config,
         file: &Arc<SourceFile>,
         folder: &Path,
+        scratch: &Path,
     ) -> Result<Equipment, HostError> {
         let document = |errors| HostError::Document(DocumentErrors::new(file.clone(), errors));
         let empty = ConfigSchema::empty();
         let schema = manifest.config_schema.as_ref().unwrap_or(&empty);
-        let checked = config.check(schema, &manifest.name).map_err(document)?;
+        let mut checked = config.check(schema, &manifest.name).map_err(document)?;
+        let scratch = scratch.display().to_string();
+        checked.secrets.retain(|secret| *secret != scratch);
         for secret in &checked.secrets {
             self.settings.redactor.register(secret);
         }

@@ -13,7 +13,8 @@ pub const CLAUSE: Clause = Clause {
 
 async fn check(subject: &Subject<'_>) -> Check {
     let schema = subject.schema();
-    let Some(properties) = schema["properties"].as_object().filter(|properties| !properties.is_empty()) else {
+    let Some(properties) = schema["properties"].as_object().filter(|properties| !properties.is_empty())
+    else {
         return not_applicable("the config schema has no keys");
     };
     for (key, shape) in properties {

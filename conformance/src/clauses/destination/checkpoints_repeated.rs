@@ -33,7 +33,9 @@ async fn check(subject: &Subject<'_>) -> Check {
     ];
     let mut rows = rows_of_batch(&one)?;
     rows.extend(rows_of_batch(&two)?);
-    for (feed, when) in [(&feed[..], "after the first run"), (&feed[1..3], "after a run of checkpoints alone")] {
+    for (feed, when) in
+        [(&feed[..], "after the first run"), (&feed[1..3], "after a run of checkpoints alone")]
+    {
         let run = subject.write_all(&plan, feed).await?;
         if run.confirmed != run.handed {
             let (expected, found) = (format!("checkpoints {:?}", run.handed), format!("{:?}", run.confirmed));

@@ -28,7 +28,8 @@ async fn check(subject: &Subject<'_>) -> Check {
         Err(_) => subject.must_show(&plan, &[], "after a record was refused").await?,
     }
     let policies = Policies { on_data_error: DataErrorPolicy::Dlq, ..Policies::default() };
-    let plan = WritePlan { policies, ..WritePlan::new(subject, "letters", batch.schema(), subject.any_mode()) };
+    let plan =
+        WritePlan { policies, ..WritePlan::new(subject, "letters", batch.schema(), subject.any_mode()) };
     let run = subject.write_all(&plan, &feed).await?;
     let mut letters = Vec::new();
     for (frame, errors) in &run.letters {
@@ -40,7 +41,9 @@ async fn check(subject: &Subject<'_>) -> Check {
             ensure(told, || format!("no reason is given why {} is refused", crate::rows::show(row)))?;
         }
     }
-    ensure(!letters.is_empty(), || "it refuses a record with `fail`, and hands none over with `dlq`".to_owned())?;
+    ensure(!letters.is_empty(), || {
+        "it refuses a record with `fail`, and hands none over with `dlq`".to_owned()
+    })?;
     let written: Vec<Row> = all.iter().filter(|row| !letters.contains(row)).cloned().collect();
     ensure(written.len() + letters.len() == all.len(), || {
         format!("of {} records {} are handed over that are none of them", all.len(), letters.len())

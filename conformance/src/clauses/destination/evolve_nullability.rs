@@ -15,10 +15,17 @@ pub const CLAUSE: Clause = Clause {
 };
 
 async fn check(subject: &Subject<'_>) -> Check {
-    let change = Change { old: sample::evolving(Some(sample::Extra::Number))?, new: sample::evolving(Some(sample::Extra::Nullable))? };
+    let change = Change {
+        old: sample::evolving(Some(sample::Extra::Number))?,
+        new: sample::evolving(Some(sample::Extra::Nullable))?,
+    };
     let policies = |nullability_change| Policies { nullability_change, ..Policies::default() };
-    let outcome = Outcome::Refused;
-    change.check(subject, "nullability_change: fail", policies(NullabilityChangePolicy::Fail), outcome).await?;
+    let outcome = Outcome::RefusedByValue;
+    change
+        .check(subject, "nullability_change: fail", policies(NullabilityChangePolicy::Fail), outcome)
+        .await?;
     let outcome = Outcome::Adapted(change.rows(|_| (), |_| ())?);
-    change.check(subject, "nullability_change: allow", policies(NullabilityChangePolicy::Allow), outcome).await
+    change
+        .check(subject, "nullability_change: allow", policies(NullabilityChangePolicy::Allow), outcome)
+        .await
 }

@@ -1,6 +1,6 @@
 //! `evolve-removed-column`: a column that disappears from a stream is filled with NULL, dropped or refused, as the policy says.
 
-use rapidbyte_host::core::{RemovedColumnPolicy, Policies};
+use rapidbyte_host::core::{Policies, RemovedColumnPolicy};
 
 use crate::clause::prelude::*;
 use crate::evolve::{COLUMN, Change, Outcome};

@@ -1,6 +1,6 @@
 //! `evolve-type-change`: a column that becomes another type is converted, made NULL or refused, as the policy says.
 
-use rapidbyte_host::core::{TypeChangePolicy, Policies};
+use rapidbyte_host::core::{Policies, TypeChangePolicy};
 
 use crate::clause::prelude::*;
 use crate::evolve::{COLUMN, Change, Outcome};
@@ -15,7 +15,10 @@ pub const CLAUSE: Clause = Clause {
 };
 
 async fn check(subject: &Subject<'_>) -> Check {
-    let change = Change { old: sample::evolving(Some(sample::Extra::Number))?, new: sample::evolving(Some(sample::Extra::Text))? };
+    let change = Change {
+        old: sample::evolving(Some(sample::Extra::Number))?,
+        new: sample::evolving(Some(sample::Extra::Text))?,
+    };
     let policies = |type_change| Policies { type_change, ..Policies::default() };
     let outcome = Outcome::Refused;
     change.check(subject, "type_change: fail", policies(TypeChangePolicy::Fail), outcome).await?;

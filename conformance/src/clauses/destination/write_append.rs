@@ -15,9 +15,13 @@ pub const CLAUSE: Clause = Clause {
 async fn check(subject: &Subject<'_>) -> Check {
     subject.require_mode(WriteMode::Append)?;
     let plan = WritePlan::new(subject, "append", sample::schema(), WriteMode::Append);
-    let (one, two, three) = (sample::batch(&[1, 2, 3], 0)?, sample::batch(&[4], 0)?, sample::batch(&[3, 5], 1)?);
+    let (one, two, three) =
+        (sample::batch(&[1, 2, 3], 0)?, sample::batch(&[4], 0)?, sample::batch(&[3, 5], 1)?);
     subject
-        .write_all(&plan, &[Feed::Batch(one.clone()), Feed::Checkpoint, Feed::Batch(two.clone()), Feed::Checkpoint])
+        .write_all(
+            &plan,
+            &[Feed::Batch(one.clone()), Feed::Checkpoint, Feed::Batch(two.clone()), Feed::Checkpoint],
+        )
         .await?;
     let mut expected = rows_of_batch(&one)?;
     expected.extend(rows_of_batch(&two)?);

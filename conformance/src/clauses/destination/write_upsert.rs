@@ -16,7 +16,8 @@ pub const CLAUSE: Clause = Clause {
 async fn check(subject: &Subject<'_>) -> Check {
     subject.require_mode(WriteMode::Upsert)?;
     let plan = WritePlan::new(subject, "upsert", sample::schema(), WriteMode::Upsert);
-    let (first, again, last) = (sample::batch(&[1, 2, 3, 2], 0)?, sample::batch(&[3, 4], 1)?, sample::batch(&[4, 1], 2)?);
+    let (first, again, last) =
+        (sample::batch(&[1, 2, 3, 2], 0)?, sample::batch(&[3, 4], 1)?, sample::batch(&[4, 1], 2)?);
     subject
         .write_all(&plan, &[Feed::Batch(first.clone()), Feed::Batch(again.clone()), Feed::Checkpoint])
         .await?;

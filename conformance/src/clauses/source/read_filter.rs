@@ -23,18 +23,26 @@ async fn check(subject: &Subject<'_>) -> Check {
         let schema = decode_schema(&stream.schema)?;
         let whole = subject.read(&ReadPlan::full(&stream)).await?.rows()?;
         for field in schema.fields().iter().filter(|field| is_integer(field.data_type())) {
-            let value = |row: &Row| row.get(field.name()).cloned().flatten().and_then(|text| text.parse::<i64>().ok());
+            let value = |row: &Row| {
+                row.get(field.name()).cloned().flatten().and_then(|text| text.parse::<i64>().ok())
+            };
             let mut values: Vec<i64> = whole.iter().filter_map(value).collect();
             values.sort_unstable();
             let Some(middle) = values.get(values.len() / 2) else { continue };
             looked = true;
             let name = field.name().replace('"', "\"\"");
             for (filter, holds) in [
-                (format!("\"{name}\" <= {middle}"), (|value, middle| value <= middle) as fn(i64, i64) -> bool),
+                (
+                    format!("\"{name}\" <= {middle}"),
+                    (|value, middle| value <= middle) as fn(i64, i64) -> bool,
+                ),
                 (format!("\"{name}\" = {middle}"), |value, middle| value == middle),
             ] {
-                let expected: Vec<Row> =
-                    whole.iter().filter(|row| value(row).is_some_and(|value| holds(value, *middle))).cloned().collect();
+                let expected: Vec<Row> = whole
+                    .iter()
+                    .filter(|row| value(row).is_some_and(|value| holds(value, *middle)))
+                    .cloned()
+                    .collect();
                 let plan = ReadPlan { filter: Some(filter.clone()), ..ReadPlan::full(&stream) };
                 let found = subject.read(&plan).await?.rows()?;
                 if let Some(difference) = difference(&expected, &found) {
