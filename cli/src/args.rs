@@ -211,7 +211,10 @@ Examples:
   rapidbyte connector test                    The connector in this folder
   rapidbyte connector test source_jira.wasm --config url=http://localhost:8080
   rapidbyte connector test --clause resume-every-checkpoint
+  rapidbyte connector test --clause faults-combined --seed 7
   rapidbyte connector test --report junit conformance.xml --certificate conformance.json
+  rapidbyte connector test --record cassettes   What it exchanges with the network, to be replayed
+  rapidbyte connector test --replay cassettes   The same without a network, faults included
   rapidbyte connector test --list             Every clause, with what it promises")]
 pub struct TestArgs {
     /// A component, or a connector crate's folder
@@ -238,6 +241,8 @@ pub struct TestArgs {
     /// Write a certificate for publishing: an in-toto test result about the component's digest
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
+    #[command(flatten)]
+    pub cassettes: CassetteArgs,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -250,6 +255,7 @@ Examples:
   rapidbyte connector dev                     Test the connector in this folder on each save
   rapidbyte connector dev --clause resume-every-checkpoint
   rapidbyte connector dev --run pipeline.yaml
+  rapidbyte connector dev --replay fixtures/cassette
   rapidbyte connector dev --format json | jq -c '{cycle, outcome, seconds}'")]
 pub struct DevArgs {
     /// The connector's folder
@@ -267,6 +273,9 @@ pub struct DevArgs {
     /// Only this clause (may be given several times)
     #[arg(long = "clause", value_name = "NAME")]
     pub clauses: Vec<String>,
+    /// Serve connectors from this recording instead of the network
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
 }
 
 /// How a report is written.

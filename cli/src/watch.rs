@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ignore::{DirEntry, WalkBuilder};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 /// What looks the same twice with this time between has been written: a save of several files is one change.
 const SETTLED: Duration = Duration::from_millis(50);
@@ -37,18 +38,19 @@ pub struct Watch {
     notified: BTreeMap<PathBuf, Option<SystemTime>>,
     /// None: there are no notifications here.
     watcher: Option<RecommendedWatcher>,
-    events: mpsc::UnboundedReceiver<()>,
+    /// Something happened since it was last awaited; how often does not count.
+    stirred: Arc<Notify>,
 }
 
 impl Watch {
     /// Looks for the first time. Of `files` the folders are not searched.
     pub fn new(folders: Vec<PathBuf>, files: Vec<PathBuf>) -> Self {
-        let (sender, events) = mpsc::unbounded_channel();
+        let stirred = Arc::new(Notify::new());
+        let stir = stirred.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Looking is an access, too.
             if !event.is_ok_and(|event| event.kind.is_access()) {
-                // Nobody waits any more.
-                let _ = sender.send(());
+                stir.notify_one();
             }
         });
         let mut watch = Watch {
@@ -57,7 +59,7 @@ impl Watch {
             seen: BTreeMap::new(),
             notified: BTreeMap::new(),
             watcher: watcher.ok(),
-            events,
+            stirred,
         };
         watch.seen = watch.look();
         watch
@@ -109,7 +111,9 @@ impl Watch {
             }
             match self.watcher {
                 Some(_) => {
-                    self.events.recv().await;
+                    self.stirred.notified().await;
+                    // However much happens, there is time for others between two looks.
+                    tokio::time::sleep(SETTLED).await;
                 }
                 None => tokio::time::sleep(POLL).await,
             }

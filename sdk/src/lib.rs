@@ -128,3 +128,8 @@ pub mod __private {
     #[cfg(target_family = "wasm")]
     pub use wit_bindgen;
 }
+
+/// The examples of the page about the SDK are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sdk.md")]
+mod page {}

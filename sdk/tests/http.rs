@@ -22,7 +22,10 @@ struct Server {
 
 impl Server {
     fn start(connections: Vec<Script>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), connections)
+    }
+
+    fn on(listener: TcpListener, connections: Vec<Script>) -> Self {
         let url = format!("http://{}/v1/", listener.local_addr().unwrap());
         let (sender, seen) = mpsc::channel();
         let running = std::thread::spawn(move || {
@@ -225,4 +228,134 @@ fn wrong_parts_are_refused_before_anything_is_sent() {
     let error = block_on(client.get("").header("x y", "z").send()).unwrap_err();
     assert_eq!(error.code, "http_bad_header");
     assert_eq!(block_on(client.get("a b").send()).unwrap_err().code, "http_bad_path");
+}
+
+#[test]
+fn pages_are_followed_by_their_links_on_the_same_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap();
+    let link = |target: &str| format!("link: <{target}>; rel=\"next\", </last>; rel=\"last\"\r\n");
+    let elsewhere = format!("http://localhost:{}/v1/issues?token=hunter2", host.port());
+    let server = Server::on(
+        listener,
+        vec![vec![
+            answer("200 OK", &link(&format!("http://{host}/v1/issues?page=2&per=1")), "1"),
+            answer("200 OK", &link("/v1/issues?page=3"), "2"),
+            answer("200 OK", "link: </v1/issues>; rel=\"first\"\r\n", "3"),
+            answer("200 OK", &link(&elsewhere), "4"),
+        ]],
+    );
+    let client = HttpClient::new(&server.url).unwrap().with_bearer_token("t0ken").unwrap();
+    let error = block_on(async {
+        let mut page = Some(client.get("issues").query("per", 1));
+        let mut texts = Vec::new();
+        while let Some(request) = page {
+            let answer = request.send().await.unwrap();
+            texts.push(answer.text().into_owned());
+            page = client.next_page(&answer).unwrap();
+        }
+        assert_eq!(texts, ["1", "2", "3"]);
+        let answer = client.get("issues").send().await.unwrap();
+        client.next_page(&answer).err().expect("another server gets no token")
+    });
+    assert_eq!((error.category, error.code.as_str()), (ErrorCategory::Config, "http_elsewhere"));
+    assert!(!error.message.contains("hunter2"), "{error}");
+    let seen = server.finish();
+    assert!(seen[1].starts_with("GET /v1/issues?page=2&per=1 HTTP/1.1\r\n"), "{}", seen[1]);
+    assert!(seen[2].starts_with("GET /v1/issues?page=3 HTTP/1.1\r\n"), "{}", seen[2]);
+    assert!(seen[2].contains("authorization: Bearer t0ken\r\n"));
+}
+
+#[test]
+fn what_is_compressed_unasked_is_named_so() {
+    let server = Server::start(vec![vec![answer("200 OK", "content-encoding: gzip\r\n", "\u{1f}\u{8b}")]]);
+    let client = HttpClient::new(&server.url).unwrap();
+    let error = block_on(client.get("").send()).unwrap_err();
+    assert_eq!((error.category, error.code.as_str()), (ErrorCategory::Data, "http_encoded"), "{error}");
+    assert!(server.finish()[0].contains("accept-encoding: identity\r\n"));
+}
+
+/// Answers one request with these pieces, again and again the last one, for as long as the client takes them.
+fn hostile(pieces: &'static [&'static [u8]]) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let running = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        read_request(&mut BufReader::new(stream.try_clone().unwrap()));
+        let (last, first) = pieces.split_last().unwrap();
+        let sent = first.iter().try_for_each(|piece| (&stream).write_all(piece));
+        while sent.is_ok() && (&stream).write_all(last).is_ok() {}
+    });
+    (url, running)
+}
+
+#[test]
+fn a_hostile_server_ends_a_request_and_nothing_else() {
+    const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let endless: &[(&str, &[&[u8]])] = &[
+        ("a header without end", &[b"HTTP/1.1 200 OK\r\nx: ", b"xxxxxxxxxxxxxxxx"]),
+        ("headers without end", &[b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"]),
+        ("a status line without end", &[b"HTTP/1.1 200 ", b"OK"]),
+        ("a body without end", &[b"HTTP/1.1 200 OK\r\n\r\n", b"xxxxxxxxxxxxxxxx"]),
+        ("chunks without end", &[CHUNKED, b"4\r\nxxxx\r\n"]),
+        ("extensions of chunks without end", &[CHUNKED, b"4;", b"x"]),
+        ("trailers without end", &[CHUNKED, b"0\r\n", b"x: y\r\n"]),
+        ("a chunk of impossible size", &[CHUNKED, b"fffffffffffffffffffffff\r\n", b"x"]),
+        (
+            "a body of impossible size",
+            &[b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n", b"x"],
+        ),
+        ("two sizes", &[b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", b"xx"]),
+        ("a size that is negative", &[b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", b"x"]),
+        ("another protocol", &[b"\x15\x03\x01\x00\x02\x02\x46", b"\0"]),
+    ];
+    for (what, pieces) in endless {
+        let (url, running) = hostile(pieces);
+        let client = HttpClient::new(&url).unwrap().with_body_bytes_max(1024 * 1024);
+        let error = block_on(client.get("").send()).err().unwrap_or_else(|| panic!("{what} is taken"));
+        assert!(
+            matches!(error.category, ErrorCategory::TransientNetwork | ErrorCategory::Data),
+            "{what}: {error:?}"
+        );
+        assert!(error.message.len() < 1_000, "{what}: {error}");
+        drop(client);
+        running.join().unwrap();
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_answers_nothing() {
+    let poisoned = answer("200 OK", "", "mine") + &answer("200 OK", "", "poison");
+    let server = Server::start(vec![vec![poisoned], vec![answer("200 OK", "", "second")]]);
+    block_on(async {
+        let client = HttpClient::new(&server.url).unwrap();
+        assert_eq!(client.get("a").send().await.unwrap().text(), "mine");
+        assert_eq!(client.get("b").send().await.unwrap().text(), "second");
+    });
+    assert_eq!(server.finish().len(), 2);
+}
+
+#[test]
+fn what_may_have_been_done_is_not_asked_for_twice() {
+    // The server takes the request on the kept connection and is gone before it answers.
+    let scripts =
+        || vec![vec![answer("200 OK", "", "one"), String::new()], vec![answer("200 OK", "", "two")]];
+    let server = Server::start(scripts());
+    block_on(async {
+        let client = HttpClient::new(&server.url).unwrap();
+        client.get("").send().await.unwrap();
+        assert_eq!(client.get("").send().await.unwrap().text(), "two", "asking again changes nothing");
+    });
+    assert_eq!(server.finish().len(), 3);
+
+    let mut scripts = scripts();
+    scripts.pop();
+    let server = Server::start(scripts);
+    let error = block_on(async {
+        let client = HttpClient::new(&server.url).unwrap();
+        client.get("").send().await.unwrap();
+        client.post("").json(&1).send().await.unwrap_err()
+    });
+    assert_eq!(error.category, ErrorCategory::TransientNetwork, "{error}");
+    assert_eq!(server.finish().len(), 2, "a second POST would have been refused");
 }

@@ -64,6 +64,30 @@ pub fn home() -> PathBuf {
     home
 }
 
+/// The target folder that scaffolded projects are built in, and a `RAPIDBYTE_HOME` with their SDK, so that what they depend on
+/// is compiled once for all; for one test at a time, because they overwrite each other's examples.
+pub struct Scaffolded {
+    folder: PathBuf,
+    _lock: std::fs::File,
+}
+
+impl Scaffolded {
+    /// Waits until no other test, in this or another process, has it.
+    pub fn lock() -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scaffolded");
+        std::fs::create_dir_all(&folder).expect("the target folder");
+        let lock = std::fs::File::create(folder.join(".one-test-at-a-time")).expect("a file");
+        lock.lock().expect("a lock");
+        Scaffolded { folder, _lock: lock }
+    }
+
+    /// Lets a command build here, with what building this very binary has fetched: everything is locked to that.
+    pub fn set(&self, command: &mut Command) {
+        command.env("CARGO_TARGET_DIR", &self.folder).env("CARGO_NET_OFFLINE", "true");
+        command.env("RAPIDBYTE_HOME", self.folder.join("home"));
+    }
+}
+
 /// A folder with pipelines and data, and a home of its own beside it.
 pub struct Project {
     folder: tempfile::TempDir,
@@ -147,7 +171,7 @@ impl Project {
 }
 
 /// The environment of a fresh user; only the Rust toolchain stays the developer's own.
-fn isolate(command: &mut Command, home: &Path) {
+pub fn isolate(command: &mut Command, home: &Path) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("RAPIDBYTE_")
@@ -192,6 +216,12 @@ impl Invocation {
 
     pub fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
+        self
+    }
+
+    /// Lets it build in the folder that scaffolded projects share.
+    pub fn building_in(mut self, target: &Scaffolded) -> Self {
+        target.set(&mut self.command);
         self
     }
 

@@ -48,6 +48,9 @@ pub fn run(host: &Host, options: &Options) -> Report {
 pub fn assert_passes(report: &Report, not_applicable: &[&str]) {
     for outcome in &report.outcomes {
         println!("{:>8.3}s {} {:?}", outcome.seconds, outcome.clause, outcome.verdict);
+        for (word, text) in [("expected", &outcome.expected), ("found", &outcome.found)] {
+            text.iter().for_each(|text| println!("          {word}: {text}"));
+        }
     }
     let skipped: Vec<&str> = report
         .outcomes

@@ -111,11 +111,21 @@ fn compile(
 
     let mut command = cargo(folder, &remapping(&metadata));
     command
-        .args(["build", "--target", TARGET, "--message-format", "json-render-diagnostics", "--package"])
+        .args([
+            "rustc",
+            "--lib",
+            "--target",
+            TARGET,
+            "--message-format",
+            "json-render-diagnostics",
+            "--package",
+        ])
         .arg(package.name.as_str());
     if !debug {
         command.arg("--release");
     }
+    // For the connector alone: what it depends on is compiled once for all that share a target folder.
+    command.arg("--").arg(remap(metadata.workspace_root.as_std_path(), "/connector"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|source| Error::NoTool { program: "cargo", source })?;
 
@@ -170,7 +180,7 @@ pub(super) fn metadata(cargo_toml: &Path) -> Result<Metadata, cargo_metadata::Er
 fn remapping(metadata: &Metadata) -> Vec<String> {
     let workspace = metadata.workspace_root.as_std_path();
     // The compiler takes the last that fits: what is inside of another comes behind it.
-    let mut from = vec![(workspace.to_owned(), "/connector".to_owned())];
+    let mut from = Vec::new();
     if let Some(home) = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(default_cargo_home) {
         from.push((home, "/cargo".to_owned()));
     }
@@ -184,7 +194,11 @@ fn remapping(metadata: &Metadata) -> Vec<String> {
     from.push((metadata.target_directory.as_std_path().to_owned(), "/target".to_owned()));
     from.sort_by_key(|(path, _)| path.as_os_str().len());
     from.dedup();
-    from.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect()
+    from.iter().map(|(path, name)| remap(path, name)).collect()
+}
+
+fn remap(path: &Path, name: &str) -> String {
+    format!("--remap-path-prefix={}={name}", path.display())
 }
 
 fn default_cargo_home() -> Option<PathBuf> {

@@ -85,6 +85,30 @@ impl BaseUrl {
         })
     }
 
+    /// The target that a URL of this very server is asked for by: a whole URL, or a path from its root.
+    pub(super) fn beside(&self, url: &str) -> Result<Uri, ConnectorError> {
+        let bad = |what: &str| {
+            let message = format!("the link to the next page {what}");
+            ConnectorError::new(crate::ErrorCategory::Config, "http_elsewhere", message)
+        };
+        let url = url.split('#').next().unwrap_or_default();
+        if url.starts_with('/') && !url.starts_with("//") {
+            return url.parse().map_err(|_| bad("is no URL"));
+        }
+        let whole: Uri = url.parse().map_err(|_| bad("is no URL"))?;
+        let root = format!(
+            "{}://{}",
+            whole.scheme_str().unwrap_or_default(),
+            whole.authority().map(|authority| authority.as_str()).unwrap_or_default()
+        );
+        let there = BaseUrl::parse(&root).map_err(|_| bad("is no URL of a server"))?;
+        if (there.tls, &there.host, there.port) != (self.tls, &self.host, self.port) {
+            return Err(bad(&format!("leads to `{there}`, not to the server of the config key `url`")));
+        }
+        let target = whole.path_and_query().map_or("/", |target| target.as_str());
+        target.parse().map_err(|_| bad("is no URL"))
+    }
+
     fn path_of(&self, path: &str) -> String {
         let path = path.trim_start_matches('/');
         if path.is_empty() && !self.path.is_empty() {
@@ -93,15 +117,19 @@ impl BaseUrl {
         format!("{}/{path}", self.path)
     }
 
-    /// The URL of a path for messages: without the query, which may hold a secret.
-    pub(super) fn shown(&self, path: &str) -> String {
-        format!("{self}{path}", path = &self.path_of(path)[self.path.len()..])
+    /// The URL of a target for messages: without the query, which may hold a secret.
+    pub(super) fn shown(&self, target: &Uri) -> String {
+        format!("{}{}", self.root(), target.path())
+    }
+
+    fn root(&self) -> String {
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.authority)
     }
 }
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", if self.tls { "https" } else { "http" }, self.authority, self.path)
+        write!(f, "{}{}", self.root(), self.path)
     }
 }
 
@@ -141,13 +169,43 @@ mod tests {
     }
 
     #[test]
+    fn links_stay_with_the_server() {
+        let base = BaseUrl::parse("https://api.example.com/v1").unwrap();
+        for (url, target) in [
+            ("https://api.example.com/v1/issues?page=2", "/v1/issues?page=2"),
+            ("https://API.example.com:443/v2#x", "/v2"),
+            ("https://api.example.com", "/"),
+            ("/v1/issues?page=2", "/v1/issues?page=2"),
+        ] {
+            assert_eq!(base.beside(url).unwrap(), target, "{url}");
+        }
+        for url in [
+            "http://api.example.com/v1?key=hunter2",
+            "https://api.example.com:8443/",
+            "https://api.example.com.evil.example/",
+            "https://api.example.com@evil.example/",
+            "//evil.example/",
+            "issues?page=2",
+            "",
+        ] {
+            let error = base.beside(url).unwrap_err();
+            assert_eq!(
+                (error.category, error.code.as_str()),
+                (crate::ErrorCategory::Config, "http_elsewhere")
+            );
+            assert!(!error.message.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
     fn targets_lie_below_the_base() {
         let base = BaseUrl::parse("https://api.example.com:8443/v1/").unwrap();
         assert_eq!(base.authority, "api.example.com:8443");
         assert_eq!(base.target("/issues", "").unwrap(), "/v1/issues");
         assert_eq!(base.target("issues", "a=b").unwrap(), "/v1/issues?a=b");
         assert_eq!(base.target("", "a=b").unwrap(), "/v1?a=b");
-        assert_eq!(base.shown("issues"), "https://api.example.com:8443/v1/issues");
+        let target = base.target("issues", "a=b").unwrap();
+        assert_eq!(base.shown(&target), "https://api.example.com:8443/v1/issues");
         assert_eq!(base.target("a b", "").unwrap_err().code, "http_bad_path");
         let bare = BaseUrl::parse("http://api.example.com").unwrap();
         assert_eq!(bare.target("", "").unwrap(), "/");

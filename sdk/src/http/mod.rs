@@ -41,10 +41,12 @@
 //! | all others, redirects among them | `config` | no |
 //!
 //! Redirects are not followed, because they lead where nothing was granted. Connections are kept and used again; one that
-//! the server has closed meanwhile is replaced unseen.
+//! the server has closed meanwhile is replaced unseen. Answers are asked for uncompressed, so that recordings of them can be
+//! read and their secrets masked.
 
 mod base;
 mod connection;
+mod link;
 mod request;
 mod response;
 mod status;
@@ -52,7 +54,9 @@ mod status;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use hyper::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LINK, USER_AGENT,
+};
 
 use crate::error::ConnectorError;
 use crate::limits;
@@ -92,6 +96,7 @@ impl HttpClient {
     pub fn new(url: &str) -> Result<Self, ConnectorError> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let agent = concat!("rapidbyte-sdk/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
         Ok(Self::of(Options {
@@ -157,6 +162,32 @@ impl HttpClient {
     /// Sends something to `path`, relative to the client's URL.
     pub fn post(&self, path: &str) -> Request {
         self.request(Method::POST, path)
+    }
+
+    /// Asks for the next page, where the answer names it in its header `link` (RFC 8288, `rel="next"`) as GitHub and many
+    /// others do; none after the last one.
+    ///
+    /// ```
+    /// # use rapidbyte_sdk::{http::HttpClient, ConnectorError};
+    /// # async fn all(api: HttpClient) -> Result<Vec<serde_json::Value>, ConnectorError> {
+    /// let mut issues = Vec::new();
+    /// let mut page = Some(api.get("issues").query("per_page", 100));
+    /// while let Some(request) = page {
+    ///     let answer = request.send().await?;
+    ///     page = api.next_page(&answer)?;
+    ///     issues.extend(answer.json::<Vec<serde_json::Value>>()?);
+    /// }
+    /// # Ok(issues)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `config` if it leads to another server, which nobody has granted and which must not see this one's credentials.
+    pub fn next_page(&self, answer: &Response) -> Result<Option<Request>, ConnectorError> {
+        let next = answer.headers().get_all(LINK).iter();
+        let next = next.filter_map(|value| value.to_str().ok()).find_map(|value| link::target(value, "next"));
+        let request = |next| Ok(Request::to(self.clone(), Method::GET, self.options().base.beside(next)?));
+        next.map(request).transpose()
     }
 
     /// Any method on `path`, relative to the client's URL: a leading `/` means nothing.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use form_urlencoded::Serializer;
 use http_body_util::Full;
-use hyper::Method;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::{Method, Uri};
 use serde::Serialize;
 
 use super::connection::{Connection, failed};
@@ -22,19 +22,35 @@ use crate::error::ConnectorError;
 pub struct Request {
     client: HttpClient,
     method: Method,
-    path: String,
+    target: Target,
     query: Serializer<'static, String>,
     headers: HeaderMap,
     body: Bytes,
     wrong: Option<ConnectorError>,
 }
 
+enum Target {
+    /// Below the client's URL.
+    Path(String),
+    /// On the client's server.
+    Whole(Uri),
+}
+
 impl Request {
     pub(super) fn new(client: HttpClient, method: Method, path: &str) -> Self {
+        Self::of(client, method, Target::Path(path.to_owned()))
+    }
+
+    /// One to a target that is known as a whole.
+    pub(super) fn to(client: HttpClient, method: Method, target: Uri) -> Self {
+        Self::of(client, method, Target::Whole(target))
+    }
+
+    fn of(client: HttpClient, method: Method, target: Target) -> Self {
         Request {
             client,
             method,
-            path: path.to_owned(),
+            target,
             query: Serializer::new(String::new()),
             headers: HeaderMap::new(),
             body: Bytes::new(),
@@ -102,10 +118,22 @@ impl Request {
             return Err(error);
         }
         let options = self.client.options();
-        let what = format!("{} `{}`", self.method, options.base.shown(&self.path));
-        let mut request = hyper::Request::new(Full::new(self.body));
         let mut query = self.query;
-        *request.uri_mut() = options.base.target(&self.path, &query.finish())?;
+        let query = query.finish();
+        let target = match self.target {
+            Target::Path(path) => options.base.target(&path, &query)?,
+            Target::Whole(target) if query.is_empty() => target,
+            Target::Whole(target) => {
+                let mark = if target.query().is_some() { '&' } else { '?' };
+                let target = format!("{target}{mark}{query}");
+                target.parse().map_err(|error: hyper::http::uri::InvalidUri| {
+                    ConnectorError::internal("http_bad_path", error.to_string())
+                })?
+            }
+        };
+        let what = format!("{} `{}`", self.method, options.base.shown(&target));
+        let mut request = hyper::Request::new(Full::new(self.body));
+        *request.uri_mut() = target;
         *request.headers_mut() = options.headers.clone();
         // Every one of its own in place of the client's of that name.
         for (name, value) in &self.headers {
@@ -157,6 +185,10 @@ async fn take(
     answer: hyper::Response<Incoming>,
 ) -> Result<Response, ConnectorError> {
     let (head, body) = answer.into_parts();
+    if head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        let error = ConnectorError::data("http_encoded", "the answer is compressed, which was not asked for");
+        return Err(error.with_scope(crate::ErrorScope::PerStream));
+    }
     let body = collect(client.options(), &head.headers, body).await?;
     if connection.is_open() {
         client.idle().push(connection);

@@ -29,6 +29,10 @@ impl Response {
         self.headers.get(name)?.to_str().ok()
     }
 
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     pub fn bytes(&self) -> &Bytes {
         &self.body
     }

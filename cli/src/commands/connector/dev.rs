@@ -182,10 +182,8 @@ impl<'a> Dev<'a> {
                 let inputs = (candidate.digest.clone(), data);
                 let outcome = if before.as_ref() == Some(&inputs) && !matches!(cause, Cause::Asked) {
                     self.unchanged()
-                } else if let Some(pipeline) = &self.args.run {
-                    self.run(&host, pipeline, stop).await
                 } else {
-                    self.test(&host, candidate).await
+                    self.judge(&host, candidate, stop).await.unwrap_or_else(|error| self.broken(&error.into()))
                 };
                 self.inputs = Some(inputs);
                 outcome
@@ -193,6 +191,25 @@ impl<'a> Dev<'a> {
         };
         self.last = outcome.word;
         self.printer.json(&CycleJson::new(self.cycles, cause, &outcome, build_time, began.elapsed()));
+    }
+
+    /// Tests or runs what was built.
+    async fn judge(
+        &self,
+        host: &Host,
+        candidate: Candidate,
+        stop: &Cancellation,
+    ) -> Result<Outcome, HostError> {
+        if let Some(recording) = &self.args.replay {
+            host.replay_network(recording)?;
+        }
+        let outcome = match &self.args.run {
+            Some(pipeline) => self.run(host, pipeline, stop).await,
+            None => self.test(host, candidate).await,
+        };
+        // A connector may have made anything of a network that was another one than when it was recorded.
+        host.as_recorded()?;
+        Ok(outcome)
     }
 
     async fn test(&self, host: &Host, candidate: Candidate) -> Outcome {

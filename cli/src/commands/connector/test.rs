@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::args::{ReportFormat, TestArgs};
 use crate::building::Building;
+use crate::commands::use_cassettes;
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone};
 use crate::quantity::Elapsed;
@@ -37,6 +38,7 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
         clauses: args.clauses.clone(),
         seed: args.seed,
     };
+    use_cassettes(host, &args.cassettes)?;
     let mut building = Building::new(printer);
     let suite =
         Suite::prepare(host, &options, &mut building).map_err(|error| refuse(error, &mut building))?;
@@ -61,7 +63,10 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
     if let Some(file) = &args.certificate {
         write(file, &pretty(&certificate::certificate(&report)))?;
     }
-    Ok(conclude(&report, printer))
+    let exit = conclude(&report, printer);
+    // A clause may have made anything of a network that was another one than when it was recorded.
+    host.as_recorded()?;
+    Ok(exit)
 }
 
 /// Says how it ended as a whole.
@@ -72,9 +77,10 @@ pub(super) fn conclude(report: &Report, printer: &Printer) -> Exit {
         tone,
         if report.passed { "Conformant" } else { "Failed" },
         format_args!(
-            "{passed} passed, {failed} failed, {not_applicable} not applicable, {exempt} exempt in {} (seed {})",
+            "{passed} passed, {failed} failed, {not_applicable} not applicable, {exempt} exempt in {} (seed {}, network {})",
             Elapsed(std::time::Duration::from_secs_f64(report.seconds)),
-            report.seed
+            report.seed,
+            report.network
         ),
     );
     if report.passed { Exit::Success } else { Exit::Connector }
@@ -162,8 +168,12 @@ fn table(report: &Report) -> String {
 /// What there is to say of a clause that did not pass.
 pub(super) fn explain(outcome: &Outcome) -> Option<String> {
     let mut text = format!("{}: {}\n  {}", outcome.clause, word(outcome), outcome.verdict.message()?);
-    if let Some(hint) = outcome.hint {
-        text.push_str(&format!("\n  hint: {hint}"));
+    let lines =
+        [("expected", outcome.expected.as_deref()), ("found", outcome.found.as_deref()), ("hint", outcome.hint)];
+    for (word, line) in lines {
+        if let Some(line) = line {
+            text.push_str(&format!("\n  {word:>8}: {line}"));
+        }
     }
     Some(text)
 }

@@ -6,8 +6,11 @@ mod store;
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::sync::Arc;
 
 use arrow_json::writer::{LineDelimited, Writer, WriterBuilder};
+use rapidbyte_sdk::arrow::array::{Array, RecordBatch, make_array};
+use rapidbyte_sdk::arrow::schema::{DataType, Schema};
 use rapidbyte_sdk::prelude::*;
 use serde::Deserialize;
 
@@ -91,7 +94,7 @@ impl Destination for FolderDestination {
                                 .build(store.begin()?),
                         ),
                     };
-                    lines.write(&batch).map_err(refused)?;
+                    lines.write(&in_utc(&batch)?).map_err(refused)?;
                 }
                 // 3. Make data and checkpoint durable in one step, then say so. In a database that is one transaction.
                 Event::Checkpoint(checkpoint) => {
@@ -107,6 +110,29 @@ impl Destination for FolderDestination {
             }
         }
     }
+}
+
+/// The same rows with instants in UTC: the JSON writer knows offsets, but no names of time zones.
+fn in_utc(batch: &RecordBatch) -> Result<RecordBatch, ConnectorError> {
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        match field.data_type() {
+            DataType::Timestamp(unit, Some(_)) => {
+                let utc = DataType::Timestamp(*unit, Some("+00:00".into()));
+                let data = column.to_data().into_builder().data_type(utc.clone());
+                columns.push(make_array(data.build()?));
+                fields.push(field.as_ref().clone().with_data_type(utc));
+            }
+            _ => {
+                columns.push(column.clone());
+                fields.push(field.as_ref().clone());
+            }
+        }
+    }
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns,
+    )?)
 }
 
 fn refused(error: impl std::fmt::Display) -> ConnectorError {

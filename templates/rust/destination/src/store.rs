@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     id: u64,
+    /// Of all that was written so far.
+    columns: Vec<Column>,
     /// Field, type and value.
     cursor: Option<(String, String, String)>,
     complete: bool,
@@ -29,8 +31,17 @@ struct Stored {
     publish: Option<String>,
 }
 
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Column {
+    name: String,
+    kind: String,
+    nullable: bool,
+}
+
 /// The files of one (pipeline, stream, partition).
 pub struct Store {
+    columns: Vec<Column>,
+    policies: Policies,
     folder: PathBuf,
     prefix: String,
     receipt: PathBuf,
@@ -48,7 +59,14 @@ impl Store {
             fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
         }
         let task = format!("{}-{}", encode(&stream.name), stream.partition.index);
+        let columns = stream.schema.fields().iter().map(|field| Column {
+            name: field.name().clone(),
+            kind: field.data_type().to_string(),
+            nullable: field.is_nullable(),
+        });
         Ok(Store {
+            columns: columns.collect(),
+            policies: stream.policies,
             folder,
             prefix: format!("part-{}", stream.partition.index),
             receipt: receipts.join(format!("{task}.json")),
@@ -88,11 +106,50 @@ impl Store {
             self.publish(name)?;
         }
         self.drop_pending()?;
+        self.evolve(stored.columns)?;
         Ok(Some(Receipt {
             id: stored.id,
             cursor,
             complete: stored.complete,
         }))
+    }
+
+    /// Holds the stream's columns against those that were written so far. Lines of JSON may have other keys than those before
+    /// them, but only if the pipeline says so. CHANGE: a database alters its table here.
+    fn evolve(&mut self, written: Vec<Column>) -> Result<(), ConnectorError> {
+        let refuse = |name: &str, what: &str| {
+            let message = format!("column `{name}` {what}");
+            Err(ConnectorError::schema("schema_changed", message))
+        };
+        for new in &self.columns {
+            let Some(old) = written.iter().find(|old| old.name == new.name) else {
+                if self.policies.new_column != NewColumnPolicy::Add {
+                    return refuse(&new.name, "is new, which only `new_column: add` allows");
+                }
+                continue;
+            };
+            if old.kind != new.kind {
+                let what = format!("was `{}` and is `{}` now", old.kind, new.kind);
+                return refuse(&new.name, &what);
+            }
+            let relaxed = new.nullable && !old.nullable;
+            if relaxed && self.policies.nullability_change != NullabilityChangePolicy::Allow {
+                let what = "can be NULL now, which only `nullability_change: allow` allows";
+                return refuse(&new.name, what);
+            }
+        }
+        for old in written {
+            if self.columns.iter().all(|new| new.name != old.name) {
+                if self.policies.removed_column != RemovedColumnPolicy::Ignore {
+                    return refuse(
+                        &old.name,
+                        "is gone, which only `removed_column: ignore` allows",
+                    );
+                }
+                self.columns.push(old);
+            }
+        }
+        Ok(())
     }
 
     fn drop_pending(&self) -> Result<(), ConnectorError> {
@@ -145,6 +202,7 @@ impl Store {
         });
         let stored = Stored {
             id: checkpoint.id,
+            columns: self.columns.clone(),
             cursor,
             complete: checkpoint.complete,
             publish,

@@ -138,6 +138,42 @@ fn rows_whose_receipt_is_in_place_get_their_name() {
 }
 
 #[test]
+fn other_columns_are_refused_where_the_pipeline_does_not_allow_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = TestHost::new();
+    host.feed_batch(&batch(0..1));
+    host.feed_end();
+    run(&host, folder.path()).unwrap();
+
+    let ids = Arc::new(Int64Array::from_iter_values(1..3)) as ArrayRef;
+    let wider =
+        RecordBatch::try_from_iter([("id", ids.clone()), ("name", ids.clone()), ("score", ids)])
+            .unwrap();
+    let next = |columns: &[usize]| {
+        let batch = wider.project(columns).unwrap();
+        let mut request = request();
+        let stream = request.stream.as_mut().unwrap();
+        stream.schema = batch.schema();
+        let host = TestHost::new();
+        host.set_last_checkpoint_id(1);
+        host.feed_batch(&batch);
+        host.feed_end();
+        block_on(async {
+            host.destination::<FolderDestination>(json!({ "path": folder.path() }))
+                .await?
+                .run(request)
+                .await
+        })
+    };
+    // Another type, a column less, a column more: no row of it is written.
+    for columns in [&[0, 1][..], &[0], &[0, 2]] {
+        let error = next(columns).unwrap_err();
+        assert_eq!(error.category, ErrorCategory::Schema, "{error}");
+    }
+    assert_eq!(self::ids(folder.path()), [0]);
+}
+
+#[test]
 fn other_write_modes_are_refused() {
     let mut request = request();
     request

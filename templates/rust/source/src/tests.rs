@@ -1,6 +1,6 @@
 //! The source against the fixture server, on the SDK's test host: no Wasm, no network beyond this machine.
 
-use rapidbyte_sdk::arrow::array::AsArray;
+use rapidbyte_sdk::arrow::array::cast::AsArray;
 use rapidbyte_sdk::arrow::array::types::Int64Type;
 use rapidbyte_sdk::testing::{TestHost, block_on};
 use serde_json::json;

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use rapidbyte_sdk::arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use rapidbyte_sdk::arrow::array::cast::AsArray;
+use rapidbyte_sdk::arrow::array::{Array, RecordBatch, StringArray};
 use rapidbyte_sdk::arrow::schema::{DataType, Schema};
 use rapidbyte_sdk::prelude::*;
 use serde::Deserialize;
