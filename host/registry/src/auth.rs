@@ -39,7 +39,11 @@ impl fmt::Debug for Credentials {
 pub(crate) enum Challenge {
     Basic,
     /// A token from this service.
-    Bearer { realm: String, service: Option<String>, scope: Option<String> },
+    Bearer {
+        realm: String,
+        service: Option<String>,
+        scope: Option<String>,
+    },
 }
 
 impl Challenge {
@@ -113,8 +117,12 @@ mod tests {
 
     #[test]
     fn tokens_are_asked_for_and_found() {
-        let url = token_url("https://auth.example/token?a=1", Some("registry"), "repository:a/b:pull,push").unwrap();
-        assert_eq!(url.as_str(), "https://auth.example/token?a=1&service=registry&scope=repository%3Aa%2Fb%3Apull%2Cpush");
+        let url = token_url("https://auth.example/token?a=1", Some("registry"), "repository:a/b:pull,push")
+            .unwrap();
+        assert_eq!(
+            url.as_str(),
+            "https://auth.example/token?a=1&service=registry&scope=repository%3Aa%2Fb%3Apull%2Cpush"
+        );
         assert_eq!(token(br#"{"token":"abc"}"#).unwrap().as_str(), "abc");
         assert_eq!(token(br#"{"access_token":"abc","expires_in":300}"#).unwrap().as_str(), "abc");
         assert!(token(b"{}").is_none() && token(br#"{"token":""}"#).is_none() && token(b"<html>").is_none());

@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use rapidbyte_packages::registry::RegistryError;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
@@ -64,7 +65,8 @@ impl Client {
         if let Some(pem) = extra_roots_pem {
             let mut given = 0;
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let certificate = certificate.map_err(|error| refuse(format!("its CA file is not PEM: {error}")))?;
+                let certificate =
+                    certificate.map_err(|error| refuse(format!("its CA file is not PEM: {error}")))?;
                 roots.add(certificate).map_err(|error| refuse(format!("its CA file: {error}")))?;
                 given += 1;
             }
@@ -101,7 +103,10 @@ impl Client {
         path: &str,
         access: Access,
     ) -> Result<Request, RegistryError> {
-        let url = self.base.join(&format!("/v2/{repository}/{path}")).map_err(|error| self.refused(error.to_string()))?;
+        let url = self
+            .base
+            .join(&format!("/v2/{repository}/{path}"))
+            .map_err(|error| self.refused(error.to_string()))?;
         let repository = repository.to_owned();
         Ok(Request { method, url, repository, access, accept: None, body: None, from: 0 })
     }
@@ -110,7 +115,8 @@ impl Client {
     pub fn location(&self, response: &Response) -> Result<Url, RegistryError> {
         let location = header(response.headers(), LOCATION.as_str())
             .ok_or_else(|| self.malformed("an upload", "it does not say where to".to_owned()))?;
-        let url = response.url().join(&location).map_err(|error| self.malformed("an upload", error.to_string()))?;
+        let url =
+            response.url().join(&location).map_err(|error| self.malformed("an upload", error.to_string()))?;
         if url.origin() != self.base.origin() {
             return Err(self.refused(format!("it leads elsewhere, to `{}`", origin(&url))));
         }
@@ -146,7 +152,8 @@ impl Client {
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
-        let challenge = header(response.headers(), WWW_AUTHENTICATE.as_str()).and_then(|text| Challenge::parse(&text));
+        let challenge =
+            header(response.headers(), WWW_AUTHENTICATE.as_str()).and_then(|text| Challenge::parse(&text));
         let authorization = match challenge {
             None => return Ok(response),
             Some(Challenge::Basic) => match &self.credentials {
@@ -184,9 +191,12 @@ impl Client {
         }
         let mut request = self.http.get(url);
         if let Some(credentials) = &self.credentials {
-            request = request.header(AUTHORIZATION, secret_header(&credentials.basic()).ok_or_else(|| {
-                self.unauthorized("user and password cannot be sent in a header".to_owned())
-            })?);
+            request = request.header(
+                AUTHORIZATION,
+                secret_header(&credentials.basic()).ok_or_else(|| {
+                    self.unauthorized("user and password cannot be sent in a header".to_owned())
+                })?,
+            );
         }
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
@@ -228,7 +238,8 @@ impl Client {
             }
             let to = header(response.headers(), LOCATION.as_str()).and_then(|to| url.join(&to).ok());
             let to = to.ok_or_else(|| self.malformed("a redirect", "it does not say where to".to_owned()))?;
-            let is_blob = request.method == Method::GET && url.path().contains("/blobs/") || url.origin() != self.base.origin();
+            let is_blob = request.method == Method::GET && url.path().contains("/blobs/")
+                || url.origin() != self.base.origin();
             if !is_blob || self.is_downgrade(&to) {
                 return Err(self.refused(format!("it leads elsewhere, to `{}`", origin(&to))));
             }
@@ -260,9 +271,10 @@ impl Client {
         let message = words(&answer, status);
         let registry = self.name.clone();
         Err(match status {
-            StatusCode::UNAUTHORIZED if self.credentials.is_none() => {
-                (RegistryError::Unauthorized { registry, message: format!("none are given; {message}") }, None)
-            }
+            StatusCode::UNAUTHORIZED if self.credentials.is_none() => (
+                RegistryError::Unauthorized { registry, message: format!("none are given; {message}") },
+                None,
+            ),
             StatusCode::UNAUTHORIZED => (RegistryError::Unauthorized { registry, message }, None),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
                 (RegistryError::Unreachable { registry, message }, wait)
@@ -310,7 +322,11 @@ impl Client {
             cause = error.source();
         }
         if message.is_empty() {
-            message = if error.is_timeout() { "it does not answer in time".to_owned() } else { "the connection broke".to_owned() };
+            message = if error.is_timeout() {
+                "it does not answer in time".to_owned()
+            } else {
+                "the connection broke".to_owned()
+            };
         }
         RegistryError::Unreachable { registry: self.name.clone(), message }
     }

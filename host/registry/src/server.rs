@@ -18,7 +18,8 @@ use crate::auth::Credentials;
 use crate::client::{Access, Client, Request, header};
 use crate::limits::{ANSWER_BYTES_MAX, ATTEMPTS_MAX, BACKOFF, PAGES_MAX, TAGS_PER_PAGE};
 
-const ACCEPT_MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
+const ACCEPT_MANIFESTS: &str =
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
 const ACCEPT_INDEX: &str = INDEX_MEDIA_TYPE;
 const SUBJECT: &str = "oci-subject";
 /// Digits of a referrer's digest in its own tag.
@@ -92,7 +93,11 @@ impl ServerRegistry {
     }
 
     /// Referrers by their tags: the list, and what is tagged on its own.
-    async fn referrers_by_tag(&self, repository: &str, subject: &Digest) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers_by_tag(
+        &self,
+        repository: &str,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
         let tag = referrers_tag(subject);
         let mut found: BTreeMap<Digest, Descriptor> = BTreeMap::new();
         for descriptor in self.listed(repository, &tag).await? {
@@ -104,7 +109,10 @@ impl ServerRegistry {
             if found.keys().any(|digest| digest.hex().starts_with(digits)) {
                 continue;
             }
-            let Some((media_type, bytes)) = self.get_manifest(repository, &tag, ACCEPT_MANIFESTS).await? else { continue };
+            let Some((media_type, bytes)) = self.get_manifest(repository, &tag, ACCEPT_MANIFESTS).await?
+            else {
+                continue;
+            };
             let media_type = media_type.unwrap_or_else(|| MANIFEST_MEDIA_TYPE.to_owned());
             if let Some(descriptor) = referrer(&media_type, &bytes, subject) {
                 found.insert(descriptor.digest, descriptor);
@@ -113,7 +121,13 @@ impl ServerRegistry {
         Ok(found.into_values().collect())
     }
 
-    async fn put(&self, repository: &str, reference: &str, media_type: &str, bytes: &[u8]) -> Result<bool, RegistryError> {
+    async fn put(
+        &self,
+        repository: &str,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<bool, RegistryError> {
         let path = format!("manifests/{reference}");
         let mut request = self.client.request(Method::PUT, repository, &path, Access::Push)?;
         request.body = Some((media_type.to_owned(), Bytes::copy_from_slice(bytes)));
@@ -151,7 +165,9 @@ impl Registry for ServerRegistry {
                 .map_err(|error| self.client.malformed("a list of tags", error.to_string()))?;
             all.extend(page.tags.unwrap_or_default());
             if all.len() > ENTRIES_MAX {
-                return Err(self.client.malformed("a list of tags", format!("it has more than {ENTRIES_MAX}")));
+                return Err(self
+                    .client
+                    .malformed("a list of tags", format!("it has more than {ENTRIES_MAX}")));
             }
             match next {
                 None => return Ok(all),
@@ -196,15 +212,23 @@ impl Registry for ServerRegistry {
             let broken = loop {
                 match response.chunk().await {
                     Ok(None) if received >= descriptor.size => return Ok(()),
-                    Ok(None) => break RegistryError::Unreachable {
-                        registry: self.name().to_owned(),
-                        message: format!("it ended `{}` after {received} bytes of {}", descriptor.digest, descriptor.size),
-                    },
+                    Ok(None) => {
+                        break RegistryError::Unreachable {
+                            registry: self.name().to_owned(),
+                            message: format!(
+                                "it ended `{}` after {received} bytes of {}",
+                                descriptor.digest, descriptor.size
+                            ),
+                        };
+                    }
                     Ok(Some(chunk)) => {
                         let known = skip.min(chunk.len() as u64);
                         skip -= known;
                         let new = &chunk[known as usize..];
-                        sink(new).map_err(|source| RegistryError::Blob { registry: self.name().to_owned(), source })?;
+                        sink(new).map_err(|source| RegistryError::Blob {
+                            registry: self.name().to_owned(),
+                            source,
+                        })?;
                         received += new.len() as u64;
                     }
                     Err(error) => break self.client.unreachable(&error),
@@ -237,7 +261,8 @@ impl Registry for ServerRegistry {
         let path = format!("blobs/{}", descriptor.digest);
         let request = self.client.request(Method::HEAD, repository, &path, Access::Pull)?;
         let response = self.client.send(&request).await?;
-        let length = header(response.headers(), CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
+        let length =
+            header(response.headers(), CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
         Ok(response.status() == StatusCode::OK && length.is_none_or(|length: u64| length == descriptor.size))
     }
 

@@ -8,9 +8,9 @@ use rapidbyte_packages::digest::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::SignatureError;
 use crate::key::{KeyError, PrivateKey, PublicKey};
 use crate::limits::SIGNATURE_BYTES_MAX;
-use crate::SignatureError;
 
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Says of a package that somebody stands for it.
@@ -147,7 +147,8 @@ pub fn verify(
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(SignatureError::Kind { form: FORM, found: envelope.payload_type });
     }
-    let statement: Statement = serde_json::from_slice(&payload).map_err(|error| malformed(error.to_string()))?;
+    let statement: Statement =
+        serde_json::from_slice(&payload).map_err(|error| malformed(error.to_string()))?;
     if statement.kind != STATEMENT_TYPE {
         return Err(SignatureError::Kind { form: FORM, found: statement.kind });
     }
@@ -166,8 +167,7 @@ pub fn verify(
 
 /// The bytes that a DSSE signature is over.
 fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes =
-        format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     bytes.extend_from_slice(payload);
     bytes
 }
@@ -191,7 +191,10 @@ mod tests {
         let other = PrivateKey::generate().unwrap().public();
         assert_eq!(code(&other, &about, SIGN_PREDICATE, &bundle), "signature_key");
         assert_eq!(code(&public, &Digest::of(b"another"), SIGN_PREDICATE, &bundle), "signature_subject");
-        assert_eq!(code(&public, &about, "https://in-toto.io/attestation/test-result/v0.1", &bundle), "signature_kind");
+        assert_eq!(
+            code(&public, &about, "https://in-toto.io/attestation/test-result/v0.1", &bundle),
+            "signature_kind"
+        );
         assert_eq!(code(&public, &about, SIGN_PREDICATE, b"{}"), "signature_malformed");
         // Another payload under the same signature.
         let mut changed: Value = serde_json::from_slice(&bundle).unwrap();
@@ -201,17 +204,26 @@ mod tests {
         assert_eq!(code(&public, &Digest::of(b"another"), SIGN_PREDICATE, &forged), "signature_key");
         // The right payload under another type.
         let text = String::from_utf8(bundle.clone()).unwrap();
-        assert_eq!(code(&public, &about, SIGN_PREDICATE, text.replace(PAYLOAD_TYPE, "text/plain").as_bytes()), "signature_key");
+        assert_eq!(
+            code(&public, &about, SIGN_PREDICATE, text.replace(PAYLOAD_TYPE, "text/plain").as_bytes()),
+            "signature_key"
+        );
         let mut twice: Value = serde_json::from_slice(&bundle).unwrap();
         let signature = twice["dsseEnvelope"]["signatures"][0].clone();
         twice["dsseEnvelope"]["signatures"].as_array_mut().unwrap().push(signature);
-        assert_eq!(code(&public, &about, SIGN_PREDICATE, &serde_json::to_vec(&twice).unwrap()), "signature_malformed");
+        assert_eq!(
+            code(&public, &about, SIGN_PREDICATE, &serde_json::to_vec(&twice).unwrap()),
+            "signature_malformed"
+        );
         let newer = text.replace("v0.3", "v0.9");
         assert_eq!(code(&public, &about, SIGN_PREDICATE, newer.as_bytes()), "signature_kind");
     }
 
     #[test]
     fn the_signed_bytes_are_those_of_the_specification() {
-        assert_eq!(pre_authentication("http://example.com/HelloWorld", b"hello world"), b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+        assert_eq!(
+            pre_authentication("http://example.com/HelloWorld", b"hello world"),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
     }
 }

@@ -32,8 +32,8 @@ const NONCE_BYTES: usize = 24;
 const BOX_KEY_BYTES: usize = 32;
 /// `SubjectPublicKeyInfo` of a point on P-256 up to the point: the algorithm and the curve by their numbers, a bit string.
 const SPKI_PREFIX: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
-    0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 /// An uncompressed point.
 const POINT_BYTES: usize = 65;
@@ -118,9 +118,8 @@ impl PrivateKey {
     }
 
     fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self, KeyError> {
-        let pair =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())
-                .map_err(|error| KeyError::NoPrivateKey { message: error.to_string() })?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())
+            .map_err(|error| KeyError::NoPrivateKey { message: error.to_string() })?;
         Ok(PrivateKey { pair, pkcs8 })
     }
 
@@ -137,7 +136,10 @@ impl PrivateKey {
         let envelope: Envelope =
             serde_json::from_slice(pem.contents()).map_err(|error| malformed(&error.to_string()))?;
         if envelope.kdf.name != KDF || envelope.cipher.name != CIPHER {
-            return Err(malformed(&format!("it is encrypted by {} and {}", envelope.kdf.name, envelope.cipher.name)));
+            return Err(malformed(&format!(
+                "it is encrypted by {} and {}",
+                envelope.kdf.name, envelope.cipher.name
+            )));
         }
         let decode = |text: &str| STANDARD.decode(text).map_err(|error| malformed(&error.to_string()));
         let nonce = <[u8; NONCE_BYTES]>::try_from(decode(&envelope.cipher.nonce)?)
@@ -235,10 +237,15 @@ impl PublicKey {
     }
 }
 
-fn box_key(password: &str, salt: &[u8], params: &KdfParams) -> Result<Zeroizing<[u8; BOX_KEY_BYTES]>, KeyError> {
+fn box_key(
+    password: &str,
+    salt: &[u8],
+    params: &KdfParams,
+) -> Result<Zeroizing<[u8; BOX_KEY_BYTES]>, KeyError> {
     let KdfParams { n, r, p } = *params;
     let too_costly = || KeyError::TooCostly { what: format!("N={n}, r={r}, p={p}") };
-    let log_n = u8::try_from(n.trailing_zeros()).ok().filter(|_| n.is_power_of_two()).ok_or_else(too_costly)?;
+    let log_n =
+        u8::try_from(n.trailing_zeros()).ok().filter(|_| n.is_power_of_two()).ok_or_else(too_costly)?;
     if log_n > SCRYPT_LOG_N_MAX || r > SCRYPT_R_MAX || p > SCRYPT_P_MAX {
         return Err(too_costly());
     }

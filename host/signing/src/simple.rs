@@ -7,9 +7,9 @@ use rapidbyte_packages::digest::Digest;
 use rapidbyte_packages::oci::Descriptor;
 use serde::{Deserialize, Serialize};
 
+use crate::SignatureError;
 use crate::key::{KeyError, PrivateKey, PublicKey};
 use crate::limits::SIGNATURE_BYTES_MAX;
-use crate::SignatureError;
 
 pub const PAYLOAD_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// Of the layer with the payload: the signature in base64.
@@ -99,7 +99,11 @@ pub fn verify(
     }
     let found = payload.critical.image.digest;
     if found != *manifest {
-        return Err(SignatureError::Subject { form: FORM, expected: manifest.to_string(), found: found.to_string() });
+        return Err(SignatureError::Subject {
+            form: FORM,
+            expected: manifest.to_string(),
+            found: found.to_string(),
+        });
     }
     Ok(())
 }
@@ -120,14 +124,18 @@ mod tests {
         assert_eq!(code(verify(&other, &manifest, &signed.payload, &signed.layer)), "signature_key");
         // A signature of another version, replayed.
         let replayed = Digest::of(b"another manifest");
-        assert_eq!(code(verify(&key.public(), &replayed, &signed.payload, &signed.layer)), "signature_subject");
+        assert_eq!(
+            code(verify(&key.public(), &replayed, &signed.payload, &signed.layer)),
+            "signature_subject"
+        );
         let mut flipped = signed.payload.clone();
         flipped[40] ^= 1;
         assert_eq!(code(verify(&key.public(), &manifest, &flipped, &signed.layer)), "signature_key");
         let bare = Descriptor::of(PAYLOAD_MEDIA_TYPE, &signed.payload);
         assert_eq!(code(verify(&key.public(), &manifest, &signed.payload, &bare)), "signature_malformed");
         // Signed, but something else.
-        let text = String::from_utf8(signed.payload.clone()).unwrap().replace(TYPE, "atomic container signature");
+        let text =
+            String::from_utf8(signed.payload.clone()).unwrap().replace(TYPE, "atomic container signature");
         let mut layer = Descriptor::of(PAYLOAD_MEDIA_TYPE, text.as_bytes());
         let signature = STANDARD.encode(key.sign(text.as_bytes()).unwrap());
         layer.annotations.insert(SIGNATURE_ANNOTATION.to_owned(), signature);
