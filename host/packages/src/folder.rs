@@ -69,7 +69,8 @@ impl FolderRegistry {
         self.root.join(repository)
     }
 
-    fn blob_path(&self, repository: &str, digest: &Digest) -> PathBuf {
+    /// Where a blob or a manifest lies, or would.
+    pub fn blob_path(&self, repository: &str, digest: &Digest) -> PathBuf {
         self.repository(repository).join(BLOBS).join(digest.hex())
     }
 

@@ -168,7 +168,7 @@ impl FromStr for RegistryRef {
                 "write an alias (`acme`), a server (`oci://registry.example/acme`) or a folder (`dir:./registry`)",
             );
         }
-        check_repository(text, namespace)?;
+        check_namespace(text, namespace)?;
         Ok(RegistryRef::Oci { host: host.to_owned(), namespace: namespace.to_owned() })
     }
 }
@@ -211,7 +211,7 @@ fn is_host(text: &str) -> bool {
 
 /// The grammar of repositories in the distribution specification: parts of lower-case letters and digits, joined by `.`, `_`,
 /// `__` or dashes.
-fn check_repository(whole: &str, path: &str) -> Result<(), BadReference> {
+pub fn is_repository(path: &str) -> bool {
     let part_fits = |part: &str| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         part.starts_with(plain)
@@ -219,7 +219,11 @@ fn check_repository(whole: &str, path: &str) -> Result<(), BadReference> {
             && part.chars().all(|c| plain(c) || "._-".contains(c))
             && !["..", "._", "_.", "-.", ".-", "___"].iter().any(|pair| part.contains(pair))
     };
-    if path.len() <= REPOSITORY_CHARS_MAX && (path.is_empty() || path.split('/').all(part_fits)) {
+    path.len() <= REPOSITORY_CHARS_MAX && path.split('/').all(part_fits)
+}
+
+fn check_namespace(whole: &str, path: &str) -> Result<(), BadReference> {
+    if path.is_empty() || is_repository(path) {
         return Ok(());
     }
     bad(

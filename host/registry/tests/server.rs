@@ -1,10 +1,13 @@
 //! The client against a real registry (Debian's, which has no referrers API) and against one that misbehaves.
 
+use std::process::Command;
+
 use rapidbyte_packages::blob::Incoming;
 use rapidbyte_packages::digest::Digest;
+use rapidbyte_packages::folder::FolderRegistry;
 use rapidbyte_packages::oci::{Descriptor, EMPTY_BLOB, EMPTY_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Manifest};
 use rapidbyte_packages::registry::{self, Registry, RegistryError, Tag};
-use rapidbyte_registry::{Credentials, ServerOptions, ServerRegistry};
+use rapidbyte_registry::{Credentials, RegistryServer, ServerOptions, ServerRegistry};
 use registry_fixtures::{Answer, DockerRegistry, PASSWORD, RogueRegistry, USER};
 
 const REPOSITORY: &str = "acme/source-a";
@@ -259,4 +262,79 @@ async fn a_token_is_fetched_and_used_again() {
     assert_eq!(registry.tags(REPOSITORY).await.unwrap(), ["1.0.0"]);
     assert_eq!(registry.tags(REPOSITORY).await.unwrap(), ["1.0.0"]);
     assert_eq!(rogue.requests().iter().filter(|request| request.contains("/token")).count(), 1);
+}
+
+/// The embedded registry over a folder, on a port of its own.
+async fn embedded(folder: &std::path::Path, writable: bool) -> String {
+    let server = RegistryServer::bind(([127, 0, 0, 1], 0).into(), folder.to_owned(), writable).await.unwrap();
+    let address = server.address().unwrap();
+    tokio::spawn(server.serve());
+    address.to_string()
+}
+
+#[tokio::test]
+async fn the_embedded_registry_keeps_what_it_is_given_over_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = connect(&embedded(folder.path(), true).await);
+    registry.log_in().await.unwrap();
+    assert_eq!(registry.tags(REPOSITORY).await.unwrap(), Vec::<String>::new());
+    let blob = vec![7u8; 3_000_000];
+    let descriptor = Descriptor::of("application/wasm", &blob);
+    registry.put_blob(REPOSITORY, &descriptor, &blob).await.unwrap();
+    let one = put(&registry, Some("1.0.0"), "one", None).await.unwrap();
+    let about = put(&registry, None, "about", Some(one.clone())).await.unwrap();
+
+    let again = connect(&embedded(folder.path(), false).await);
+    assert_eq!(registry::blob(&again, REPOSITORY, &descriptor, 1 << 30).await.unwrap(), blob);
+    assert_eq!(again.tags(REPOSITORY).await.unwrap(), ["1.0.0"]);
+    // By its own API, not by tags.
+    let referrers = again.referrers(REPOSITORY, &one.digest).await.unwrap();
+    assert_eq!(referrers.iter().map(|it| it.digest).collect::<Vec<_>>(), [about.digest]);
+    let error = put(&again, Some("1.1.0"), "two", None).await.unwrap_err();
+    assert_eq!(error.code(), "registry_refused");
+    assert!(error.to_string().contains("read-only"), "{error}");
+    // The folder is a registry by itself.
+    let as_folder = FolderRegistry::new(folder.path());
+    assert_eq!(as_folder.resolve(REPOSITORY, "1.0.0").await.unwrap().unwrap().digest, one.digest);
+}
+
+#[tokio::test]
+async fn the_embedded_registry_refuses_what_is_not_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = connect(&embedded(folder.path(), true).await);
+    let absent = Descriptor::of("application/wasm", b"never uploaded");
+    let manifest = Manifest::new("application/x", absent.clone(), vec![absent.clone()]);
+    let tag = Some(Tag { name: "1.0.0", moves: false });
+    let error = registry.put_manifest(REPOSITORY, tag, MANIFEST_MEDIA_TYPE, &manifest.bytes()).await.unwrap_err();
+    assert!(error.to_string().contains("is not here"), "{error}");
+    // Something else than its digest says.
+    let error = registry.put_blob(REPOSITORY, &absent, b"something else").await.unwrap_err();
+    assert!(error.to_string().contains("DIGEST_INVALID"), "{error}");
+    assert!(!registry.has_blob(REPOSITORY, &absent).await.unwrap());
+    for strange in ["../escape", "Upper", "a//b"] {
+        assert_eq!(registry.put_blob(strange, &absent, b"never uploaded").await.unwrap_err().code(), match strange {
+            // Joined by the client to another path, which is none of the protocol.
+            "../escape" => "registry_not_found",
+            _ => "registry_refused",
+        });
+    }
+    let error = registry.put_manifest(REPOSITORY, tag, "text/plain", b"{}").await.unwrap_err();
+    assert!(error.to_string().contains("is not taken here"), "{error}");
+}
+
+/// Others' tools carry what we make: from the folder to the embedded registry and back, byte for byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_copies_what_is_published() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let host = embedded(one.path(), true).await;
+    let published = put(&connect(&host), Some("1.0.0"), "one", None).await.unwrap();
+    let target = format!("oci:{}:1.0.0", two.path().join("copy").display());
+    let output = tokio::task::spawn_blocking(move || {
+        let source = format!("docker://{host}/{REPOSITORY}:1.0.0");
+        Command::new("skopeo").args(["copy", "--src-tls-verify=false", &source, &target]).output().unwrap()
+    });
+    let output = output.await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let copy = FolderRegistry::new(two.path());
+    assert_eq!(copy.resolve("copy", "1.0.0").await.unwrap().unwrap().digest, published.digest);
 }
