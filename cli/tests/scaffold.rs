@@ -70,8 +70,13 @@ impl Scaffold {
 
     /// Runs the pipeline that the project brings; answers how many records were written.
     fn run(&self, environment: &[(&str, &str)]) -> u64 {
+        self.run_with(environment, &[])
+    }
+
+    fn run_with(&self, environment: &[(&str, &str)], flags: &[&str]) -> u64 {
         let pipeline = format!("{}/pipeline.yaml", self.name);
-        let mut command = self.rapidbyte(&["run", &pipeline, "--format", "json"]);
+        let arguments = ["run", &pipeline, "--format", "json"];
+        let mut command = self.rapidbyte(&[&arguments, flags].concat());
         for (name, value) in environment {
             command = command.env(name, value);
         }
@@ -130,9 +135,11 @@ fn append(path: &Path, from: &str, to: &str) {
 fn a_source_conforms_and_moves_only_what_is_new() {
     let source = Scaffold::make("source-issues");
     let server = Server::start(&source);
-    let at = [("API_URL", server.url.as_str())];
+    let server_url = server.url.clone();
+    let at = [("API_URL", server_url.as_str())];
     source.conforms(&at);
-    assert_eq!((source.run(&at), source.run(&at)), (7, 0));
+    let recorded = source.run_with(&at, &["--record", "cassette"]);
+    assert_eq!((recorded, source.run(&at)), (7, 0));
     append(
         &source.project.path("source-issues/fixtures/issues.json"),
         "\n]",
@@ -144,6 +151,14 @@ fn a_source_conforms_and_moves_only_what_is_new() {
     assert_eq!(ids, (101..=108).map(Some).collect::<Vec<_>>());
     assert_eq!(rows[3]["title"], "Umlauts in names: Jürgen");
     assert_eq!((&rows[1]["points"], &rows[2]["points"]), (&0.5.into(), &Value::Null));
+
+    // From the beginning, and without the API.
+    drop(server);
+    for folder in ["out", ".rapidbyte"] {
+        std::fs::remove_dir_all(source.project.path("source-issues").join(folder)).expect("it is there");
+    }
+    assert_eq!(source.run_with(&at, &["--replay", "cassette"]), 7);
+    assert_eq!(source.rows("issues"), rows[..7].to_vec());
 }
 
 #[test]
@@ -187,7 +202,8 @@ fn names_that_would_not_do() {
     assert_outcome!("scaffold_name_empty", scaffold(&["--name", ""]));
     assert_outcome!("scaffold_no_name", scaffold(&[]));
     assert_outcome!("scaffold_no_name_json", scaffold(&["--format", "json"]));
-    assert_outcome!("scaffold_language", scaffold(&["--name", "source-jira", "--lang", "cobol"]));
+    let language = scaffold(&["--name", "source-jira", "--lang", "cobol"]);
+    assert!(language.stderr.contains("possible values: rust"), "{}", language.text());
     assert_eq!(std::fs::read_dir(project.root()).expect("the folder").count(), 0, "nothing was made");
 }
 
