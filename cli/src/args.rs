@@ -198,6 +198,8 @@ Examples:
     },
     /// Prove that a connector keeps the contract: the conformance suite
     Test(TestArgs),
+    /// Build and test a connector again, or run a pipeline with it, each time a file is saved
+    Dev(DevArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -209,7 +211,10 @@ Examples:
   rapidbyte connector test                    The connector in this folder
   rapidbyte connector test source_jira.wasm --config url=http://localhost:8080
   rapidbyte connector test --clause resume-every-checkpoint
+  rapidbyte connector test --clause faults-combined --seed 7
   rapidbyte connector test --report junit conformance.xml --certificate conformance.json
+  rapidbyte connector test --record cassettes   What it exchanges with the network, to be replayed
+  rapidbyte connector test --replay cassettes   The same without a network, faults included
   rapidbyte connector test --list             Every clause, with what it promises")]
 pub struct TestArgs {
     /// A component, or a connector crate's folder
@@ -236,6 +241,41 @@ pub struct TestArgs {
     /// Write a certificate for publishing: an in-toto test result about the component's digest
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
+    #[command(flatten)]
+    pub cassettes: CassetteArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Watches the connector's folder and the crates beside it that it is built from, except for what version control \
+ignores. What is wrong stays on the screen until it is mended. A save that leaves the component, the fixture and \
+the data in `fixtures/` as they were tests nothing again. Enter does it again, Ctrl-C ends.
+
+Examples:
+  rapidbyte connector dev                     Test the connector in this folder on each save
+  rapidbyte connector dev --clause resume-every-checkpoint
+  rapidbyte connector dev --run pipeline.yaml
+  rapidbyte connector dev --replay fixtures/cassette
+  rapidbyte connector dev --format json | jq -c '{cycle, outcome, seconds}'")]
+pub struct DevArgs {
+    /// The connector's folder
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub path: PathBuf,
+    /// Run this pipeline in place of the tests
+    #[arg(long, value_name = "PIPELINE", conflicts_with_all = ["config", "config_file", "clauses"])]
+    pub run: Option<PathBuf>,
+    /// A key of the connector's config, over the fixture's (may be given several times)
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub config: Vec<(String, String)>,
+    /// A fixture in place of the `conformance.yaml` beside the connector
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Only this clause (may be given several times)
+    #[arg(long = "clause", value_name = "NAME")]
+    pub clauses: Vec<String>,
+    /// Serve connectors from this recording instead of the network
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
 }
 
 /// How a report is written.

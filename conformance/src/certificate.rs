@@ -38,6 +38,7 @@ pub fn certificate(report: &Report) -> Value {
                 "annotations": {
                     "suiteVersion": report.suite_version,
                     "seed": report.seed,
+                    "network": report.network,
                     "role": report.role,
                     "partial": report.partial,
                     "startedAt": report.started_at,

@@ -54,20 +54,61 @@ pub type Check = Result<(), Finding>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// The clause is broken, and how.
-    Broken(String),
+    Broken(Breach),
     /// The clause says nothing about this connector or fixture, and why.
     NotApplicable(String),
 }
 
+/// How a clause is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breach {
+    /// Where, and what is wrong, in a sentence.
+    pub message: String,
+    /// What should have come, where the sentence does not say it.
+    pub expected: Option<String>,
+    /// What came instead.
+    pub found: Option<String>,
+}
+
 impl From<ConnectorError> for Finding {
     fn from(error: ConnectorError) -> Self {
-        Finding::Broken(format!("the connector failed: {}: {}", error.kind(), error.message))
+        Finding::Broken(Breach {
+            message: "the connector fails at what it has to be able to do".to_owned(),
+            expected: None,
+            found: Some(said(&error)),
+        })
+    }
+}
+
+/// An error as its author wrote it: category, code, message and whether to retry.
+pub fn said(error: &ConnectorError) -> String {
+    let retry = if error.retryable { "retryable" } else { "not retryable" };
+    format!("a `{}` error ({retry}): {}", error.kind(), error.message)
+}
+
+impl Finding {
+    /// A broken clause that one sentence tells all of.
+    pub fn broken(message: impl Into<String>) -> Self {
+        Finding::Broken(Breach { message: message.into(), expected: None, found: None })
     }
 }
 
 /// A broken clause.
 pub fn broken<T>(message: impl Into<String>) -> Result<T, Finding> {
-    Err(Finding::Broken(message.into()))
+    Err(Finding::broken(message))
+}
+
+/// A clause broken at some point by something else than what should have come.
+pub fn mismatch<T>(
+    message: impl Into<String>,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> Result<T, Finding> {
+    Err(Finding::Broken(Breach {
+        message: message.into(),
+        expected: Some(expected.into()),
+        found: Some(found.into()),
+    }))
 }
 
 /// A clause that has nothing to look at here.
@@ -84,14 +125,13 @@ pub fn ensure(condition: bool, message: impl FnOnce() -> String) -> Check {
 pub(crate) mod prelude {
     pub use futures::FutureExt;
     pub use rapidbyte_host::core::{
-        ConnectorError, ConnectorRole, ErrorCategory, RunPhase, SyncMode, ValidationStatus,
-        WriteMode,
+        ConnectorError, ConnectorRole, ErrorCategory, RunPhase, SyncMode, ValidationStatus, WriteMode,
     };
 
-    pub use super::{Check, Clause, Finding, Severity, broken, ensure, not_applicable};
+    pub use super::{Check, Clause, Finding, Severity, broken, ensure, mismatch, not_applicable, said};
     pub use crate::drive::{Feed, ReadPlan, WritePlan};
     pub use crate::limits;
-    pub(crate) use crate::sample;
     pub use crate::rows::{Row, difference, rows_of};
+    pub(crate) use crate::sample;
     pub use crate::subject::Subject;
 }

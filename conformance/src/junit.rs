@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::{Report, Verdict};
+use crate::report::{Outcome, Report, Verdict};
 
 /// The document.
 pub fn junit(report: &Report) -> String {
@@ -23,6 +23,7 @@ pub fn junit(report: &Report) -> String {
         ("digest", report.digest.clone()),
         ("suite_version", report.suite_version.to_owned()),
         ("seed", report.seed.to_string()),
+        ("network", report.network.to_owned()),
     ];
     xml.push_str("  <properties>\n");
     for (name, value) in properties {
@@ -44,7 +45,7 @@ pub fn junit(report: &Report) -> String {
                 ">\n    <failure type=\"{}\" message=\"{}\">{}</failure>\n  </testcase>",
                 outcome.severity.word(),
                 escape(message),
-                escape(outcome.hint.unwrap_or_default())
+                escape(&details(outcome))
             ),
             Verdict::NotApplicable(reason) | Verdict::Exempt(reason) => {
                 let message = escape(&format!("{}: {reason}", outcome.verdict.word()));
@@ -54,6 +55,17 @@ pub fn junit(report: &Report) -> String {
     }
     xml.push_str("</testsuite></testsuites>\n");
     xml
+}
+
+/// What an author needs besides the message.
+fn details(outcome: &Outcome) -> String {
+    let parts = [
+        ("expected", outcome.expected.as_deref()),
+        ("found", outcome.found.as_deref()),
+        ("hint", outcome.hint),
+    ];
+    let lines = parts.into_iter().filter_map(|(word, text)| Some(format!("{word}: {}", text?)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What XML 1.0 cannot hold at all becomes the replacement character.
@@ -82,7 +94,8 @@ mod tests {
 
     #[test]
     fn what_a_connector_says_cannot_break_the_document() {
-        let outcome = |verdict| Outcome { clause: "a", severity: Severity::Error, verdict, hint: None, seconds: 0.0 };
+        let outcome =
+            |verdict| Outcome { clause: "a", severity: Severity::Error, verdict, hint: None, seconds: 0.0 };
         let report = Report {
             connector: "c@1".into(),
             role: "source",
@@ -90,11 +103,15 @@ mod tests {
             digest: "00".into(),
             suite_version: "1",
             seed: 7,
+            network: "live",
             partial: false,
             passed: false,
             started_at: "2024-01-01T00:00:00Z".into(),
             seconds: 0.5,
-            outcomes: vec![outcome(Verdict::Failed("</failure> & \"\u{1b}\"".into())), outcome(Verdict::Passed)],
+            outcomes: vec![
+                outcome(Verdict::Failed("</failure> & \"\u{1b}\"".into())),
+                outcome(Verdict::Passed),
+            ],
         };
         let xml = junit(&report);
         assert!(xml.contains("message=\"&lt;/failure&gt; &amp; &quot;\u{fffd}&quot;\""), "{xml}");

@@ -21,11 +21,10 @@
 //! | [`clause`] | what a clause is and how its check ends |
 //! | `subject`, `recorder`, `drive` | the connector under test and the suite's side of its channels |
 //! | `rows`, `sample`, `readback` | content: compared, made, read back |
+//! | `faulty` | work that is broken off by faults at the host's imports, and gone on with |
+//! | `evolve` | streams whose schema changes between two runs |
 //! | [`suite`] | which clauses run, and in what order |
 //! | [`report`], [`junit`], [`certificate`] | the outcome for people, CI and publishing |
-//!
-//! Faults at host imports will be clauses like any other: a clause asks `Subject::start` for an instance, which is where an
-//! injector comes between connector and host.
 //!
 //! Refuses to know: source code, the SDK, the terminal.
 
@@ -33,6 +32,8 @@ pub mod certificate;
 pub mod clause;
 pub mod clauses;
 mod drive;
+mod evolve;
+mod faulty;
 pub mod junit;
 pub mod limits;
 mod readback;

@@ -9,6 +9,14 @@ use rapidbyte_host::core::limits::BATCH_BYTES_MIN;
 pub const CLAUSE_DURATION_MAX: Duration = Duration::from_secs(120);
 /// How long a connector may go on after it was asked to end. It is asked where nothing is left to do but to notice.
 pub const CANCEL_DURATION_MAX: Duration = Duration::from_secs(10);
+/// How long a connector may stand still, neither moving a byte nor touching the host. What moves a few rows never does.
+pub const IDLE_DURATION_MAX: Duration = Duration::from_secs(15);
+/// Runs with random faults. Each takes some milliseconds; more find what fewer do not.
+pub const FAULT_COMBINATIONS: u64 = 40;
+/// Faults of one such run: more and the first of them decides everything.
+pub const FAULTS_TOGETHER: usize = 3;
+/// How long a run with faults may take: what a delay, a retry and a time-out of the connector's own take together.
+pub const FAULT_RUN_DURATION_MAX: Duration = Duration::from_secs(60);
 /// Checkpoints that a stream is asked to make, so that resuming from each stays affordable.
 pub const CHECKPOINTS_AIM: u64 = 12;
 /// Words of the connector that are kept to be searched for secrets.
@@ -29,4 +37,5 @@ pub const LIMITS: Limits = Limits {
 };
 
 /// The smallest batches that a pipeline may ask for.
-pub const TIGHT: Limits = Limits { max_batch_bytes: BATCH_BYTES_MIN, max_record_bytes: BATCH_BYTES_MIN / 2, ..LIMITS };
+pub const TIGHT: Limits =
+    Limits { max_batch_bytes: BATCH_BYTES_MIN, max_record_bytes: BATCH_BYTES_MIN / 2, ..LIMITS };

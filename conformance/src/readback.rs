@@ -8,15 +8,15 @@ use rapidbyte_host::connector::build::BuildProgress;
 use rapidbyte_host::core::ConnectorRole;
 use rapidbyte_host::operations::conformance::Equipment;
 use rapidbyte_host::pipeline::{Diagnostic, DocumentErrors, Fixture, Manifest, ReaderSpec};
-use rapidbyte_host::{Host, HostError};
 use rapidbyte_host::wasm::WasmConnector;
+use rapidbyte_host::{Host, HostError};
 use serde_json::Value;
 
 use crate::clause::{Finding, broken};
 use crate::drive::{ReadPlan, discover_with, read_elsewhere};
-use crate::limits::LIMITS;
+use crate::limits::{IDLE_DURATION_MAX, LIMITS};
 use crate::rows::{Row, conform};
-use crate::subject::start;
+use crate::subject::{Places, start};
 
 /// A way to see what was written.
 pub enum ReadBack {
@@ -30,23 +30,32 @@ impl ReadBack {
         host: &Host,
         spec: &ReaderSpec,
         fixture: &Fixture,
-        folder: &Path,
+        places: Places<'_>,
         progress: &mut dyn BuildProgress,
     ) -> Result<Self, HostError> {
         match spec {
             ReaderSpec::Files(patterns) => {
-                Ok(ReadBack::Files { patterns: patterns.clone(), folder: folder.to_owned() })
+                Ok(ReadBack::Files { patterns: patterns.clone(), folder: places.folder.to_owned() })
             }
             ReaderSpec::Connector { path, config, stream } => {
-                let candidate = host.candidate(&folder.join(&path.value), progress)?;
+                let candidate = host.candidate(&places.folder.join(&path.value), progress)?;
                 let manifest = candidate.manifest;
                 if manifest.role != ConnectorRole::Source {
                     let message = format!("`{}` is a {}, a reader is a source", manifest.name, manifest.role);
                     let problem = Diagnostic::error("reader_role", path.span, message);
-                    return Err(HostError::Document(DocumentErrors::new(fixture.file.clone(), vec![problem])));
+                    return Err(HostError::Document(DocumentErrors::new(
+                        fixture.file.clone(),
+                        vec![problem],
+                    )));
                 }
-                let equipment = host.equip(&manifest, config, &fixture.file, folder)?;
-                let connector = host.load_unredacted(&manifest, &candidate.component, equipment.grants.clone())?;
+                let equipment =
+                    host.equip(&manifest, config, &fixture.file, places.folder, places.scratch)?;
+                let connector = host.load_unredacted(
+                    &manifest,
+                    &candidate.component,
+                    equipment.grants.clone(),
+                    IDLE_DURATION_MAX,
+                )?;
                 Ok(ReadBack::Connector {
                     manifest: Box::new(manifest),
                     connector: Box::new(connector),
@@ -67,7 +76,7 @@ impl ReadBack {
             ReadBack::Connector { manifest, connector, equipment, stream: template } => {
                 let name = template.replace("{stream}", stream);
                 let failed = |what: &str, error: rapidbyte_host::core::ConnectorError| {
-                    Finding::Broken(format!("the reader `{}` cannot {what}: {error}", manifest.name))
+                    Finding::broken(format!("the reader `{}` cannot {what}: {error}", manifest.name))
                 };
                 let config = equipment.config.to_string();
                 let running = start(connector, &Default::default(), LIMITS, None, None).await;
@@ -88,10 +97,7 @@ impl ReadBack {
     }
 }
 
-fn rows_of_files(
-    patterns: impl Iterator<Item = String>,
-    folder: &Path,
-) -> Result<Option<Vec<Row>>, Finding> {
+fn rows_of_files(patterns: impl Iterator<Item = String>, folder: &Path) -> Result<Option<Vec<Row>>, Finding> {
     let mut rows: Option<Vec<Row>> = None;
     for pattern in patterns {
         for path in matches(&folder.join(pattern)) {
@@ -136,7 +142,9 @@ fn matches(pattern: &Path) -> Vec<PathBuf> {
             .iter()
             .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
             .map(|entry| entry.path())
-            .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| fits(text, name)))
+            .filter(|path| {
+                path.file_name().and_then(|name| name.to_str()).is_some_and(|name| fits(text, name))
+            })
             .collect();
     }
     found.retain(|path| path.is_file());

@@ -34,6 +34,16 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// What a receipt is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Answer {
+    /// As the engine does for a source that can go on: a stream that was read to its end starts over, another goes on.
+    #[default]
+    AsEngine,
+    /// As it does for a source that cannot.
+    Restart,
+}
+
 /// The services of one instance.
 pub struct Recorder {
     transcript: Arc<Mutex<Transcript>>,
@@ -44,6 +54,7 @@ pub struct Recorder {
     pub receipts: Mutex<Vec<CheckpointEvent>>,
     pub letters: Mutex<Vec<(Frame, Vec<RecordError>)>>,
     cancelled: watch::Sender<bool>,
+    answer: Mutex<Answer>,
 }
 
 impl Recorder {
@@ -56,12 +67,18 @@ impl Recorder {
             receipts: Mutex::default(),
             letters: Mutex::default(),
             cancelled: watch::Sender::new(false),
+            answer: Mutex::default(),
         }
     }
 
     /// Asks the run to end.
     pub fn cancel(&self) {
         self.cancelled.send_replace(true);
+    }
+
+    /// Decides what receipts are answered with.
+    pub fn answer(&self, answer: Answer) {
+        *lock(&self.answer) = answer;
     }
 
     /// Ids of the checkpoints that were reported, in order.
@@ -75,8 +92,8 @@ impl Services for Recorder {
     async fn checkpoint(&self, event: CheckpointEvent) -> Result<CheckpointReply, ConnectorError> {
         match event.kind {
             CheckpointKind::Receipt => {
-                // What the engine would answer: a stream that was read to its end starts over, another goes on.
-                let reply = if event.complete { CheckpointReply::Restart } else { CheckpointReply::Resume };
+                let restart = event.complete || *lock(&self.answer) == Answer::Restart;
+                let reply = if restart { CheckpointReply::Restart } else { CheckpointReply::Resume };
                 lock(&self.receipts).push(event);
                 return Ok(reply);
             }
@@ -117,7 +134,8 @@ impl Services for Recorder {
 
     async fn dead_letters(&self, records: Frame, errors: Vec<RecordError>) -> Result<(), ConnectorError> {
         for error in &errors {
-            lock(&self.transcript).hear("a dead letter's reason", format!("{} {}", error.code, error.message));
+            lock(&self.transcript)
+                .hear("a dead letter's reason", format!("{} {}", error.code, error.message));
         }
         lock(&self.letters).push((records, errors));
         Ok(())

@@ -12,6 +12,7 @@ use crate::clauses::{common, destination, source, transform};
 pub const CLAUSES: &[Clause] = &[
     common::identity_agrees::CLAUSE,
     common::capabilities_agree::CLAUSE,
+    common::imports_agree::CLAUSE,
     common::config_valid::CLAUSE,
     common::config_missing_key::CLAUSE,
     common::config_unknown_key::CLAUSE,
@@ -24,14 +25,16 @@ pub const CLAUSES: &[Clause] = &[
     common::two_sessions::CLAUSE,
     common::cancellation_prompt::CLAUSE,
     common::memory_limit::CLAUSE,
+    common::time_limit::CLAUSE,
     common::grants_respected::CLAUSE,
-    common::secrets_unspoken::CLAUSE,
     source::discovery_stable::CLAUSE,
     source::discovery_unique::CLAUSE,
     source::discovery_valid::CLAUSE,
     source::read_schema::CLAUSE,
     source::read_batch_bytes::CLAUSE,
     source::read_projection::CLAUSE,
+    source::read_filter::CLAUSE,
+    source::read_partitions::CLAUSE,
     source::read_unknown_stream::CLAUSE,
     source::read_max_records::CLAUSE,
     source::read_dry_run::CLAUSE,
@@ -46,10 +49,16 @@ pub const CLAUSES: &[Clause] = &[
     destination::write_merge::CLAUSE,
     destination::resume_from_receipt::CLAUSE,
     destination::checkpoints_confirmed::CLAUSE,
+    destination::checkpoints_repeated::CLAUSE,
     destination::write_nulls::CLAUSE,
     destination::write_empty_batches::CLAUSE,
     destination::write_odd_identifiers::CLAUSE,
     destination::write_types::CLAUSE,
+    destination::evolve_new_column::CLAUSE,
+    destination::evolve_removed_column::CLAUSE,
+    destination::evolve_type_change::CLAUSE,
+    destination::evolve_nullability::CLAUSE,
+    destination::dead_letters::CLAUSE,
     destination::write_dry_run::CLAUSE,
     destination::write_summary::CLAUSE,
     transform::transform_schema::CLAUSE,
@@ -57,6 +66,10 @@ pub const CLAUSES: &[Clause] = &[
     transform::transform_order::CLAUSE,
     transform::transform_checkpoints::CLAUSE,
     transform::transform_accounts::CLAUSE,
+    common::faults_each_import::CLAUSE,
+    common::faults_combined::CLAUSE,
+    // The last: it looks at all that was said before.
+    common::secrets_unspoken::CLAUSE,
 ];
 
 /// The clauses that a role is held to.
@@ -82,7 +95,8 @@ pub fn page() -> String {
          to date. -->\n\n\
          What `rapidbyte connector test` proves. [The suite](conformance.md) says how to run it.\n",
     );
-    let roles = [None, Some(ConnectorRole::Source), Some(ConnectorRole::Destination), Some(ConnectorRole::Transform)];
+    let roles =
+        [None, Some(ConnectorRole::Source), Some(ConnectorRole::Destination), Some(ConnectorRole::Transform)];
     for role in roles {
         let title = match role {
             None => "Every connector",
@@ -116,7 +130,11 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for clause in CLAUSES {
             assert!(seen.insert(clause.name), "{} is there twice", clause.name);
-            assert!(clause.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", clause.name);
+            assert!(
+                clause.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+                "{}",
+                clause.name
+            );
             assert!(clause.explanation.ends_with('.') && clause.hint.ends_with('.'), "{}", clause.name);
         }
     }

@@ -47,7 +47,13 @@ pub struct Outcome {
     pub severity: Severity,
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// Only of what failed.
+    /// What should have come, of what failed, where the message does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What came instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// Where to look first, of what failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
     pub seconds: f64,
@@ -64,6 +70,8 @@ pub struct Report {
     pub digest: String,
     pub suite_version: &'static str,
     pub seed: u64,
+    /// What its connections were: `live`, `recorded` or `replayed`.
+    pub network: &'static str,
     /// Whether only chosen clauses were run: then it proves nothing as a whole.
     pub partial: bool,
     pub passed: bool,
@@ -76,12 +84,16 @@ pub struct Report {
 impl Report {
     /// No clause is broken, but for those that only warn.
     pub fn passed(&self) -> bool {
-        !self.outcomes.iter().any(|it| matches!(it.verdict, Verdict::Failed(_)) && it.severity != Severity::Warning)
+        !self
+            .outcomes
+            .iter()
+            .any(|it| matches!(it.verdict, Verdict::Failed(_)) && it.severity != Severity::Warning)
     }
 
     /// How many clauses ended so: passed, failed, not applicable, exempt.
     pub fn counts(&self) -> [usize; 4] {
-        let count = |wanted: fn(&Verdict) -> bool| self.outcomes.iter().filter(|it| wanted(&it.verdict)).count();
+        let count =
+            |wanted: fn(&Verdict) -> bool| self.outcomes.iter().filter(|it| wanted(&it.verdict)).count();
         [
             count(|it| matches!(it, Verdict::Passed)),
             count(|it| matches!(it, Verdict::Failed(_))),

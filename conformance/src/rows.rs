@@ -43,7 +43,8 @@ fn cells_of(column: &dyn Array) -> Result<Vec<Option<String>>, ConnectorError> {
     if let DataType::Timestamp(unit, _) = column.data_type() {
         return Ok(instants_of(column, *unit));
     }
-    let unreadable = |error: arrow_schema::ArrowError| ConnectorError::frame("values_unreadable", error.to_string());
+    let unreadable =
+        |error: arrow_schema::ArrowError| ConnectorError::frame("values_unreadable", error.to_string());
     let options = FormatOptions::default().with_display_error(false);
     let formatter = ArrayFormatter::try_new(column, &options).map_err(unreadable)?;
     (0..column.len())
@@ -61,11 +62,15 @@ fn instants_of(column: &dyn Array, unit: TimeUnit) -> Vec<Option<String>> {
     let value = |index: usize| -> i128 {
         let nanos = |value: i64, factor: i128| i128::from(value) * factor;
         match unit {
-            TimeUnit::Second => nanos(column.as_primitive::<TimestampSecondType>().value(index), 1_000_000_000),
+            TimeUnit::Second => {
+                nanos(column.as_primitive::<TimestampSecondType>().value(index), 1_000_000_000)
+            }
             TimeUnit::Millisecond => {
                 nanos(column.as_primitive::<TimestampMillisecondType>().value(index), 1_000_000)
             }
-            TimeUnit::Microsecond => nanos(column.as_primitive::<TimestampMicrosecondType>().value(index), 1_000),
+            TimeUnit::Microsecond => {
+                nanos(column.as_primitive::<TimestampMicrosecondType>().value(index), 1_000)
+            }
             TimeUnit::Nanosecond => nanos(column.as_primitive::<TimestampNanosecondType>().value(index), 1),
         }
     };
@@ -133,16 +138,17 @@ pub fn difference(expected: &[Row], found: &[Row]) -> Option<String> {
     let missing = list(&|count| count > 0, "missing");
     let surplus = list(&|count| count < 0, "too many");
     let parts: Vec<String> = [missing, surplus].into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| {
-        format!("{} rows expected, {} found; {}", expected.len(), found.len(), parts.join("; "))
-    })
+    (!parts.is_empty())
+        .then(|| format!("{} rows expected, {} found; {}", expected.len(), found.len(), parts.join("; ")))
 }
 
 /// A row for a message.
 pub fn show(row: &Row) -> String {
     let cells: Vec<String> = row
         .iter()
-        .map(|(name, cell)| format!("{name}: {}", cell.as_deref().map_or("NULL".to_owned(), |text| format!("`{text}`"))))
+        .map(|(name, cell)| {
+            format!("{name}: {}", cell.as_deref().map_or("NULL".to_owned(), |text| format!("`{text}`")))
+        })
         .collect();
     let text = format!("({})", cells.join(", "));
     match text.char_indices().nth(200) {
@@ -164,7 +170,10 @@ mod tests {
         let expected = [row("1"), row("2")];
         assert_eq!(difference(&expected, &[row("2"), row("1")]), None);
         assert!(difference(&expected, &[row("1")]).is_some_and(|text| text.contains("missing: (id: `2`)")));
-        assert!(difference(&expected, &[row("1"), row("2"), row("2")]).is_some_and(|text| text.contains("too many")));
+        assert!(
+            difference(&expected, &[row("1"), row("2"), row("2")])
+                .is_some_and(|text| text.contains("too many"))
+        );
         assert!(difference(&expected, &[row("1"), row("3")]).is_some(), "equal counts are not equal content");
     }
 

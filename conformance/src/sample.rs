@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array,
-    Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -93,7 +93,7 @@ pub fn odd_names() -> Result<RecordBatch, Finding> {
 pub fn types() -> Result<RecordBatch, Finding> {
     let decimals = Decimal128Array::from(vec![Some(-9_999_999_999_i128), Some(150), None])
         .with_precision_and_scale(12, 2)
-        .map_err(|error| Finding::Broken(error.to_string()))?;
+        .map_err(|error| Finding::broken(error.to_string()))?;
     let utc: Arc<str> = "UTC".into();
     let instants = TimestampMicrosecondArray::from(vec![Some(0), Some(EPOCH_2024_US + 123_456), None]);
     let columns: Vec<(&str, ArrayRef)> = vec![
@@ -116,6 +116,49 @@ pub fn types() -> Result<RecordBatch, Finding> {
         .map(|(name, column)| Field::new(*name, column.data_type().clone(), *name != "id"))
         .collect();
     assemble(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, column)| column).collect())
+}
+
+/// How a column of [`evolving`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// Numbers, never NULL.
+    Number,
+    /// The same as texts.
+    Text,
+    /// Numbers, some of which are NULL.
+    Nullable,
+}
+
+/// Rows with a column that a stream may or may not have.
+pub fn evolving(extra: Option<Extra>) -> Result<RecordBatch, Finding> {
+    // Each schema has its own ids, so that rows can be told apart.
+    let first = extra.map_or(10, |extra| 20 + 10 * extra as i64);
+    let ids = vec![first, first + 1];
+    let mut fields = vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)];
+    let names = StringArray::from_iter_values(ids.iter().map(|id| format!("name {id}")));
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids.clone())), Arc::new(names)];
+    if let Some(extra) = extra {
+        let (kind, column): (DataType, ArrayRef) = match extra {
+            Extra::Number => (DataType::Int64, Arc::new(Int64Array::from(ids))),
+            Extra::Text => {
+                (DataType::Utf8, Arc::new(StringArray::from_iter_values(ids.iter().map(i64::to_string))))
+            }
+            Extra::Nullable => (DataType::Int64, Arc::new(Int64Array::from(vec![Some(first), None]))),
+        };
+        fields.push(Field::new("extra", kind, extra == Extra::Nullable));
+        columns.push(column);
+    }
+    assemble(Arc::new(Schema::new(fields)), columns)
+}
+
+/// Rows of which most systems refuse one: it has the character U+0000 in a text.
+pub fn refusable() -> Result<RecordBatch, Finding> {
+    let fields = vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![1, 2, 3])),
+        Arc::new(StringArray::from(vec!["one", "t\u{0}wo", "three"])),
+    ];
+    assemble(Arc::new(Schema::new(fields)), columns)
 }
 
 fn assemble(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch, Finding> {

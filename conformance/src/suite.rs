@@ -1,7 +1,7 @@
 //! One run of the suite: loads the connector, picks the clauses, checks them one after the other, and says how each ended.
 
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use rapidbyte_host::connector::build::BuildProgress;
 use rapidbyte_host::operations::conformance::Candidate;
@@ -13,7 +13,7 @@ use crate::clause::{Clause, Finding};
 use crate::limits::CLAUSE_DURATION_MAX;
 use crate::registry;
 use crate::report::{Outcome, Report, SUITE_VERSION, Verdict};
-use crate::subject::Subject;
+use crate::subject::{Places, Subject};
 
 /// What is tested, and how.
 #[derive(Debug, Clone, Default)]
@@ -123,7 +123,8 @@ impl<'h> Suite<'h> {
         for (key, value) in &options.config {
             fixture.set(key, value);
         }
-        let subject = Subject::load(host, &candidate, fixture, &folder, nonce(options.seed), progress)?;
+        let places = Places { folder: &folder, scratch: scratch.path() };
+        let subject = Subject::load(host, &candidate, fixture, places, options.seed, progress)?;
         Ok(Suite { host, candidate, subject, clauses, options: options.clone(), _scratch: scratch })
     }
 
@@ -155,6 +156,7 @@ impl<'h> Suite<'h> {
             digest: self.candidate.digest.clone(),
             suite_version: SUITE_VERSION,
             seed: self.options.seed,
+            network: self.host.network_word(),
             partial: !self.options.clauses.is_empty(),
             passed: false,
             started_at,
@@ -167,17 +169,22 @@ impl<'h> Suite<'h> {
 
     async fn check(&self, clause: &'static Clause) -> Outcome {
         let began = Instant::now();
+        let (mut expected, mut found) = (None, None);
         let exemptions = &self.candidate.manifest.conformance.exempt;
         let verdict = match exemptions.iter().find(|exemption| exemption.clause == clause.name) {
             Some(exemption) => Verdict::Exempt(exemption.reason.clone()),
             None => match tokio::time::timeout(CLAUSE_DURATION_MAX, (clause.check)(&self.subject)).await {
                 Ok(Ok(())) => Verdict::Passed,
                 // A connector's words, on their way to files and terminals.
-                Ok(Err(Finding::Broken(message))) => {
-                    Verdict::Failed(self.host.redactor().redact(&message).into_owned())
+                Ok(Err(Finding::Broken(breach))) => {
+                    let clean = |text: String| self.host.redactor().redact(&text).into_owned();
+                    (expected, found) = (breach.expected.map(clean), breach.found.map(clean));
+                    Verdict::Failed(clean(breach.message))
                 }
                 Ok(Err(Finding::NotApplicable(reason))) => Verdict::NotApplicable(reason),
-                Err(_) => Verdict::Failed(format!("it hangs: no end after {} s", CLAUSE_DURATION_MAX.as_secs())),
+                Err(_) => {
+                    Verdict::Failed(format!("it hangs: no end after {} s", CLAUSE_DURATION_MAX.as_secs()))
+                }
             },
         };
         let hint = matches!(verdict, Verdict::Failed(_)).then_some(clause.hint);
@@ -185,14 +192,10 @@ impl<'h> Suite<'h> {
             clause: clause.name,
             severity: clause.severity,
             verdict,
+            expected,
+            found,
             hint,
             seconds: began.elapsed().as_secs_f64(),
         }
     }
-}
-
-/// Names of streams must be new at a destination that remembers; nothing else of a run depends on the time.
-fn nonce(seed: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    format!("{:x}", (now as u64) ^ u64::from(std::process::id()).rotate_left(40) ^ seed)
 }

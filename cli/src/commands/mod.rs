@@ -39,6 +39,7 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
         Command::Connector(ConnectorCommand::Test(args)) => {
             connector::test::test(&host, &args, settings, printer)
         }
+        Command::Connector(ConnectorCommand::Dev(args)) => connector::dev::dev(&args, settings, printer),
         Command::Connector(ConnectorCommand::Scaffold(args)) => {
             connector::scaffold::scaffold(&host, args, printer)
         }

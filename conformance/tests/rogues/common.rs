@@ -12,13 +12,14 @@ use serde_json::Value;
 mod contract {
     pub use crate::rapidbyte::connector::core_types::*;
     pub use crate::rapidbyte::connector::host_io::{
-        BatchEvent, Frame, batch_emit, batch_next, cancelled, tcp_connect, telemetry_checkpoint, telemetry_log, wait,
+        BatchEvent, Frame, batch_emit, batch_next, cancelled, tcp_connect, telemetry_checkpoint, telemetry_dlq, telemetry_log, wait,
     };
     pub use crate::rapidbyte::connector::stream_types::{
-        Catalog, CatalogStream, Cursor, CursorValue, ReadSummary, RunRequest, RunSummary, SyncMode,
+        Catalog, CatalogStream, Cursor, CursorValue, DataErrorPolicy, NewColumnPolicy, NullabilityChangePolicy,
+        Partition, Policies, ReadSummary, RemovedColumnPolicy, StreamContext, TypeChangePolicy, RunRequest, RunSummary, SyncMode,
         TransformSummary, WriteMode, WritePlan, WriteSummary,
     };
-    pub use crate::rapidbyte::connector::telemetry::{CheckpointEvent, CheckpointKind, LogEvent, LogLevel};
+    pub use crate::rapidbyte::connector::telemetry::{CheckpointEvent, CheckpointKind, LogEvent, LogLevel, RecordError};
 }
 pub use contract::*;
 
@@ -162,7 +163,22 @@ pub fn begin(config: &Value, request: &RunRequest, own: &[RunPhase]) -> Result<(
             wait(&[], Some(1_000_000_000));
         }
     }
+    if broken(config) == "time-limit" {
+        loop {
+            wait(&[], Some(1_000_000_000));
+        }
+    }
     Ok(())
+}
+
+/// What a call of the host answers, and what the two rogues of faults make of it.
+pub fn handed<T>(config: &Value, answer: Result<T, ConnectorError>) -> Result<Option<T>, ConnectorError> {
+    match (answer, broken(config)) {
+        (Ok(answer), _) => Ok(Some(answer)),
+        (Err(error), "faults-each-import") => panic!("what could go wrong? {}", error.message),
+        (Err(_), "faults-combined") => Ok(None),
+        (Err(error), _) => Err(error),
+    }
 }
 
 pub fn say(message: &str) {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use rapidbyte_conformance::{Options, Report, Suite, Verdict};
 use rapidbyte_host::connector::build::BuildProgress;
@@ -32,7 +31,6 @@ pub fn host(variables: &[(&str, String)]) -> Host {
         home: Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"),
         environment: Arc::new(move |name| variables.get(name).cloned()),
         redactor: Default::default(),
-        started: Instant::now(),
     })
 }
 
@@ -50,6 +48,9 @@ pub fn run(host: &Host, options: &Options) -> Report {
 pub fn assert_passes(report: &Report, not_applicable: &[&str]) {
     for outcome in &report.outcomes {
         println!("{:>8.3}s {} {:?}", outcome.seconds, outcome.clause, outcome.verdict);
+        for (word, text) in [("expected", &outcome.expected), ("found", &outcome.found)] {
+            text.iter().for_each(|text| println!("          {word}: {text}"));
+        }
     }
     let skipped: Vec<&str> = report
         .outcomes

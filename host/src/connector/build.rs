@@ -161,7 +161,7 @@ fn compile(
 }
 
 /// What cargo knows of the crate and, where they can be resolved without a network, its dependencies.
-fn metadata(cargo_toml: &Path) -> Result<Metadata, cargo_metadata::Error> {
+pub(super) fn metadata(cargo_toml: &Path) -> Result<Metadata, cargo_metadata::Error> {
     let mut command = MetadataCommand::new();
     command.manifest_path(cargo_toml);
     match command

@@ -9,10 +9,11 @@ use rapidbyte_core::grants::Grants;
 use rapidbyte_core::redact::Redactor;
 use rapidbyte_pipeline::fixture::FIXTURE_FILE_NAME;
 use rapidbyte_pipeline::{Config, ConfigSchema, DocumentErrors, Fixture, Manifest, SourceFile, decode};
-use rapidbyte_wasm::{LoadOptions, WasmConnector};
+use rapidbyte_wasm::{LoadOptions, WasmConnector, component};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::connector::agreement;
 use crate::connector::build::{self, BuildProgress};
 use crate::connector::grants::{Granted, grant};
 use crate::connector::load::read_manifest;
@@ -64,7 +65,8 @@ impl Host {
 
     /// Reads a fixture. `scratch` is what `${RAPIDBYTE_SCRATCH}` stands for in it.
     pub fn open_fixture(&self, path: &Path, scratch: &Path) -> Result<Fixture, HostError> {
-        let bytes = std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
         let name = path.display().to_string();
         let environment = with_scratch(&self.settings.environment, scratch);
         decode(&bytes, &name)
@@ -72,18 +74,22 @@ impl Host {
             .map_err(HostError::Document)
     }
 
-    /// Holds a config against the manifest's schema and computes what it grants. Paths are relative to `folder`.
+    /// Holds a config against the manifest's schema and computes what it grants. Paths are relative to `folder`; `scratch` is
+    /// no secret, though it comes as if from the environment.
     pub fn equip(
         &self,
         manifest: &Manifest,
         config: &Config,
         file: &Arc<SourceFile>,
         folder: &Path,
+        scratch: &Path,
     ) -> Result<Equipment, HostError> {
         let document = |errors| HostError::Document(DocumentErrors::new(file.clone(), errors));
         let empty = ConfigSchema::empty();
         let schema = manifest.config_schema.as_ref().unwrap_or(&empty);
-        let checked = config.check(schema, &manifest.name).map_err(document)?;
+        let mut checked = config.check(schema, &manifest.name).map_err(document)?;
+        let scratch = scratch.display().to_string();
+        checked.secrets.retain(|secret| *secret != scratch);
         for secret in &checked.secrets {
             self.settings.redactor.register(secret);
         }
@@ -92,23 +98,46 @@ impl Host {
         Ok(Equipment { config, grants, secrets: checked.secrets, secret_pointers: checked.secret_pointers })
     }
 
-    /// Loads a connector whose words are *not* redacted, so that a secret in them can be seen. Blocks.
+    /// Loads a connector whose words are *not* redacted, so that a secret in them can be seen. It may stand still for as
+    /// long as its manifest says, but no longer than `idle_max`. Blocks.
     pub fn load_unredacted(
         &self,
         manifest: &Manifest,
         component: &Path,
         grants: Grants,
+        idle_max: Duration,
     ) -> Result<WasmConnector, HostError> {
         let options = LoadOptions {
             id: manifest.id(),
             grants,
             memory_bytes_max: manifest.limits.memory_bytes,
-            idle_timeout: Duration::from_millis(manifest.limits.timeout_ms),
+            idle_timeout: Duration::from_millis(manifest.limits.timeout_ms).min(idle_max),
             redactor: Redactor::default(),
         };
-        self.engine()?
+        let connector = self
+            .engine()?
             .load(component, options)
-            .map_err(|error| HostError::Component { path: component.to_owned(), error })
+            .map_err(|error| HostError::Component { path: component.to_owned(), error })?;
+        Ok(match self.network() {
+            Some(network) => connector.with_network(network),
+            None => connector,
+        })
+    }
+
+    /// What a component and a manifest say differently; none if they agree.
+    pub fn disagreement(&self, manifest: &Manifest, component: &Path) -> Result<Option<String>, HostError> {
+        let bytes = std::fs::read(component)
+            .map_err(|source| HostError::Read { path: component.to_owned(), source })?;
+        let broken = |error| HostError::Component { path: component.to_owned(), error };
+        let inspection = component::inspect(&bytes).map_err(broken)?;
+        let functions = component::host_functions(&bytes).map_err(broken)?;
+        let judged = agreement::complete(manifest.clone(), &inspection, component)
+            .and_then(|manifest| agreement::capabilities(&manifest, &functions, component));
+        match judged {
+            Ok(_) => Ok(None),
+            Err(HostError::Disagree { what, .. }) => Ok(Some(what)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Masks what the fixtures of this host call secret.

@@ -22,7 +22,8 @@ use crate::sandbox;
 use crate::store::{Held, HostState, Limiter, MemoryUse, Run};
 use crate::wash::Washer;
 
-/// A connector that [`Engine::load`] made.
+/// A connector that [`Engine::load`] made. A clone shares the compiled code.
+#[derive(Clone)]
 pub struct WasmConnector {
     engine: Engine,
     pre: InstancePre<HostState>,

@@ -6,12 +6,15 @@ use std::path::Path;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use rapidbyte_conformance::suite::Progress;
-use rapidbyte_conformance::{Options, Outcome, Report, Severity, Suite, SuiteError, Verdict, certificate, junit, registry};
+use rapidbyte_conformance::{
+    Options, Outcome, Report, Severity, Suite, SuiteError, Verdict, certificate, junit, registry,
+};
 use rapidbyte_host::{Host, HostError};
 use serde::Serialize;
 
 use crate::args::{ReportFormat, TestArgs};
 use crate::building::Building;
+use crate::commands::use_cassettes;
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone};
 use crate::quantity::Elapsed;
@@ -35,8 +38,10 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
         clauses: args.clauses.clone(),
         seed: args.seed,
     };
+    use_cassettes(host, &args.cassettes)?;
     let mut building = Building::new(printer);
-    let suite = Suite::prepare(host, &options, &mut building).map_err(|error| refuse(error, &mut building))?;
+    let suite =
+        Suite::prepare(host, &options, &mut building).map_err(|error| refuse(error, &mut building))?;
     printer.status(
         Tone::Busy,
         "Testing",
@@ -58,22 +63,31 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
     if let Some(file) = &args.certificate {
         write(file, &pretty(&certificate::certificate(&report)))?;
     }
+    let exit = conclude(&report, printer);
+    // A clause may have made anything of a network that was another one than when it was recorded.
+    host.as_recorded()?;
+    Ok(exit)
+}
+
+/// Says how it ended as a whole.
+pub(super) fn conclude(report: &Report, printer: &Printer) -> Exit {
     let [passed, failed, not_applicable, exempt] = report.counts();
     let tone = if report.passed { Tone::Good } else { Tone::Bad };
     printer.status(
         tone,
         if report.passed { "Conformant" } else { "Failed" },
         format_args!(
-            "{passed} passed, {failed} failed, {not_applicable} not applicable, {exempt} exempt in {} (seed {})",
+            "{passed} passed, {failed} failed, {not_applicable} not applicable, {exempt} exempt in {} (seed {}, network {})",
             Elapsed(std::time::Duration::from_secs_f64(report.seconds)),
-            report.seed
+            report.seed,
+            report.network
         ),
     );
-    Ok(if report.passed { Exit::Success } else { Exit::Connector })
+    if report.passed { Exit::Success } else { Exit::Connector }
 }
 
 /// What stands in the way of testing at all.
-fn refuse(error: SuiteError, building: &mut Building) -> anyhow::Error {
+pub(super) fn refuse(error: SuiteError, building: &mut Building) -> anyhow::Error {
     match error {
         SuiteError::Host(error) => {
             building.explain(&error);
@@ -144,13 +158,24 @@ fn table(report: &Report) -> String {
     }
     let mut text = table.to_string();
     for outcome in &report.outcomes {
-        let Some(message) = outcome.verdict.message() else { continue };
-        text.push_str(&format!("\n\n{}: {}\n  {message}", outcome.clause, word(outcome)));
-        if let Some(hint) = outcome.hint {
-            text.push_str(&format!("\n  hint: {hint}"));
+        if let Some(explanation) = explain(outcome) {
+            text.push_str(&format!("\n\n{explanation}"));
         }
     }
     text
+}
+
+/// What there is to say of a clause that did not pass.
+pub(super) fn explain(outcome: &Outcome) -> Option<String> {
+    let mut text = format!("{}: {}\n  {}", outcome.clause, word(outcome), outcome.verdict.message()?);
+    let lines =
+        [("expected", outcome.expected.as_deref()), ("found", outcome.found.as_deref()), ("hint", outcome.hint)];
+    for (word, line) in lines {
+        if let Some(line) = line {
+            text.push_str(&format!("\n  {word:>8}: {line}"));
+        }
+    }
+    Some(text)
 }
 
 /// A broken promise that only misleads people does not fail the connector.
@@ -162,13 +187,13 @@ fn word(outcome: &Outcome) -> &'static str {
 }
 
 /// A bar where somebody watches, a line for each clause that is not passed elsewhere.
-struct Screen<'p> {
+pub(super) struct Screen<'p> {
     printer: &'p Printer,
     bar: Option<ProgressBar>,
 }
 
 impl<'p> Screen<'p> {
-    fn new(settings: &Settings, printer: &'p Printer, count: usize) -> Self {
+    pub(super) fn new(settings: &Settings, printer: &'p Printer, count: usize) -> Self {
         let bar = (settings.watched && !settings.quiet).then(|| {
             let bar = printer.bars().add(ProgressBar::new(count as u64));
             if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} [{bar:30}] {pos}/{len} {msg}") {
@@ -179,7 +204,7 @@ impl<'p> Screen<'p> {
         Screen { printer, bar }
     }
 
-    fn show(&self, progress: &Progress<'_>) {
+    pub(super) fn show(&self, progress: &Progress<'_>) {
         match progress {
             Progress::Started { clause, .. } => {
                 if let Some(bar) = &self.bar {
@@ -205,7 +230,7 @@ impl<'p> Screen<'p> {
         }
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

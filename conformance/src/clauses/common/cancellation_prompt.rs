@@ -23,7 +23,9 @@ async fn check(subject: &Subject<'_>) -> Check {
             // What follows a request to end is the rest of the stream, soon over.
             ConnectorRole::Destination => {
                 let plan = WritePlan::new(subject, "cancelled", sample::schema(), subject.any_mode());
-                subject.write_cancelled(&plan, &[Feed::Batch(sample::batch(&[1, 2], 0)?), Feed::Complete]).await
+                subject
+                    .write_cancelled(&plan, &[Feed::Batch(sample::batch(&[1, 2], 0)?), Feed::Complete])
+                    .await
             }
             ConnectorRole::Transform => {
                 let feed = [Feed::Batch(sample::batch(&[1, 2], 0)?), Feed::Complete];

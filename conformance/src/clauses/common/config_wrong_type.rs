@@ -13,7 +13,8 @@ pub const CLAUSE: Clause = Clause {
 
 async fn check(subject: &Subject<'_>) -> Check {
     let schema = subject.schema();
-    let Some(properties) = schema["properties"].as_object().filter(|properties| !properties.is_empty()) else {
+    let Some(properties) = schema["properties"].as_object().filter(|properties| !properties.is_empty())
+    else {
         return not_applicable("the config schema has no keys");
     };
     for (key, shape) in properties {
@@ -23,25 +24,9 @@ async fn check(subject: &Subject<'_>) -> Check {
             fields.insert(key.clone(), wrong.clone());
         }
         let what = format!("`{key}: {wrong}`");
-        refused(subject.try_open(&config.to_string()).await, key, &what)?;
+        subject.must_refuse(&config, key, &what).await?;
     }
     Ok(())
-}
-
-/// The error is a `config` error that names the key.
-fn refused(answer: Result<rapidbyte_host::core::OpenInfo, ConnectorError>, key: &str, what: &str) -> Check {
-    let error = match answer {
-        Ok(_) => return broken(format!("{what} is accepted")),
-        Err(error) => error,
-    };
-    let category = error.category;
-    ensure(category == ErrorCategory::Config, || {
-        format!("{what} is refused with `{}`, not with a `config` error: {}", error.kind(), error.message)
-    })?;
-    let details = error.details.as_deref().unwrap_or_default();
-    ensure(error.message.contains(key) || details.contains(key), || {
-        format!("{what} is refused without naming `{key}`: {}", error.message)
-    })
 }
 
 /// A value that no type of the shape allows; none where everything is allowed.

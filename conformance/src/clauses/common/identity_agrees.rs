@@ -15,5 +15,7 @@ pub const CLAUSE: Clause = Clause {
 async fn check(subject: &Subject<'_>) -> Check {
     let info = subject.info().await?;
     let id = subject.manifest.id();
-    ensure(info.connector_id == id, || format!("the manifest says `{id}`, `open` says `{}`", info.connector_id))
+    ensure(info.connector_id == id, || {
+        format!("the manifest says `{id}`, `open` says `{}`", info.connector_id)
+    })
 }

@@ -14,7 +14,12 @@ pub const CLAUSE: Clause = Clause {
 
 async fn check(subject: &Subject<'_>) -> Check {
     match subject.exercise().await {
-        Err(Finding::Broken(message)) if message.contains("memory_limit") => broken(message),
+        Err(Finding::Broken(breach))
+            if breach.found.as_ref().is_some_and(|found| found.contains("memory_limit")) =>
+        {
+            Err(Finding::Broken(breach))
+        }
+        // How it ends otherwise is other clauses' business.
         _ => Ok(()),
     }
 }

@@ -18,7 +18,9 @@ async fn check(subject: &Subject<'_>) -> Check {
         return not_applicable("the config schema has no keys");
     };
     for (key, shape) in properties {
-        let marked = shape["writeOnly"] == true || shape["x-rapidbyte-secret"] == true || shape["format"] == "password";
+        let marked = shape["writeOnly"] == true
+            || shape["x-rapidbyte-secret"] == true
+            || shape["format"] == "password";
         ensure(marked || !sounds_secret(key) || !may_be_text(shape), || {
             format!("`{key}` sounds like a secret and is not marked as one")
         })?;
@@ -27,7 +29,8 @@ async fn check(subject: &Subject<'_>) -> Check {
 }
 
 fn sounds_secret(key: &str) -> bool {
-    const SUFFIXES: &[&str] = &["password", "passphrase", "secret", "token", "api_key", "apikey", "private_key", "secret_key"];
+    const SUFFIXES: &[&str] =
+        &["password", "passphrase", "secret", "token", "api_key", "apikey", "private_key", "secret_key"];
     let key = key.to_ascii_lowercase().replace('-', "_");
     SUFFIXES.iter().any(|suffix| key == *suffix || key.ends_with(&format!("_{suffix}")))
 }

@@ -18,7 +18,9 @@ async fn check(subject: &Subject<'_>) -> Check {
         return not_applicable("the fixture's config has no secret of four characters or more");
     }
     // Each key wrong in turn, with the secrets in place: errors are where secrets are spoken.
-    let secret = |key: &str| subject.equipment.secret_pointers.iter().any(|pointer| pointer.trim_start_matches('/') == key);
+    let secret = |key: &str| {
+        subject.equipment.secret_pointers.iter().any(|pointer| pointer.trim_start_matches('/') == key)
+    };
     for key in subject.equipment.config.as_object().into_iter().flatten().map(|(key, _)| key) {
         let mut config = subject.equipment.config.clone();
         config[key.as_str()] = match secret(key) {
@@ -27,9 +29,10 @@ async fn check(subject: &Subject<'_>) -> Check {
             false => serde_json::json!({ "unexpected": [] }),
         };
         if let Ok(mut running) = subject.start_idle().await
-            && let Ok((session, _)) = running.instance.open_session(&config.to_string()).await.inspect_err(|error| {
-                subject.hear(&Err::<(), _>(error.clone()));
-            })
+            && let Ok((session, _)) =
+                running.instance.open_session(&config.to_string()).await.inspect_err(|error| {
+                    subject.hear(&Err::<(), _>(error.clone()));
+                })
         {
             let report = running.instance.validate_session(session).await;
             subject.hear(&report);

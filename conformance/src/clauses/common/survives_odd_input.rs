@@ -20,7 +20,9 @@ async fn check(subject: &Subject<'_>) -> Check {
         let shown: String = text.chars().take(20).collect();
         match subject.try_open(text).await {
             Ok(_) => return broken(format!("the config text `{shown}` is accepted")),
-            Err(error) => ensure(!is_fault(&error), || format!("the config text `{shown}`: {}", error.message))?,
+            Err(error) => {
+                ensure(!is_fault(&error), || format!("the config text `{shown}`: {}", error.message))?
+            }
         }
     }
     let foreign = match subject.role() {

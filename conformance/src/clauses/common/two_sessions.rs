@@ -20,8 +20,10 @@ async fn check(subject: &Subject<'_>) -> Check {
     running.instance.close_session(first).await?;
     match running.instance.run_session(second, subject.plain_request()?).await {
         Ok(_) => Ok(()),
-        Err(error) => {
-            broken(format!("with the first session closed the second fails: {}: {}", error.kind(), error.message))
-        }
+        Err(error) => broken(format!(
+            "with the first session closed the second fails: {}: {}",
+            error.kind(),
+            error.message
+        )),
     }
 }

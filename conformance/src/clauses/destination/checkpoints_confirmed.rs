@@ -27,5 +27,7 @@ async fn check(subject: &Subject<'_>) -> Check {
         _ => &run.handed[..],
     };
     let confirmed: Vec<u64> = run.confirmed.iter().copied().filter(|id| expected.contains(id)).collect();
-    ensure(confirmed == expected, || format!("of checkpoints {expected:?}, {:?} are confirmed", run.confirmed))
+    ensure(confirmed == expected, || {
+        format!("of checkpoints {expected:?}, {:?} are confirmed", run.confirmed)
+    })
 }

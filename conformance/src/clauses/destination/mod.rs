@@ -1,6 +1,12 @@
 //! Promises of destinations, judged by what is read back.
 
 pub mod checkpoints_confirmed;
+pub mod checkpoints_repeated;
+pub mod dead_letters;
+pub mod evolve_new_column;
+pub mod evolve_nullability;
+pub mod evolve_removed_column;
+pub mod evolve_type_change;
 pub mod replace_interrupted;
 pub mod resume_from_receipt;
 pub mod write_append;

@@ -1,7 +1,7 @@
 //! `replace-interrupted`: A replace that is broken off leaves the old rows, all of them and alone; the next one that ends is exact.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "replace-interrupted",
@@ -21,17 +21,9 @@ async fn check(subject: &Subject<'_>) -> Check {
     // How it ends is not the question: its stream was broken off.
     let run = subject.write(&plan, &[Feed::Batch(new.clone()), Feed::Checkpoint, Feed::Broken]).await?;
     ensure(run.result.is_err(), || "a stream that was broken off is written with success".to_owned())?;
-    must_show(subject, &plan, &rows_of_batch(&old)?, "after a replace that was broken off").await?;
+    subject.must_show(&plan, &rows_of_batch(&old)?, "after a replace that was broken off").await?;
     // The user starts over: the engine says `restart` to the complete receipt.
     let fresh = WritePlan { pipeline: subject.fresh_name("pipeline"), ..plan };
     subject.write_all(&fresh, &[Feed::Batch(new.clone()), Feed::Complete]).await?;
-    must_show(subject, &fresh, &rows_of_batch(&new)?, "after the next replace").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&fresh, &rows_of_batch(&new)?, "after the next replace").await
 }

@@ -1,7 +1,7 @@
 //! `resume-from-receipt`: After a run that died, the next one starts by reporting the last checkpoint whose rows are there; going on behind it leaves each row once.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "resume-from-receipt",
@@ -35,20 +35,12 @@ async fn check(subject: &Subject<'_>) -> Check {
         format!("checkpoints {:?} were handed over, {:?} confirmed", died.handed, died.confirmed)
     })?;
     let mut expected = rows_of_batch(&one)?;
-    must_show(subject, &plan, &expected, "after a run that died behind a checkpoint").await?;
+    subject.must_show(&plan, &expected, "after a run that died behind a checkpoint").await?;
     let resumed = subject.write_all(&plan, &[Feed::Batch(two.clone()), Feed::Checkpoint]).await?;
     let reported: Vec<u64> = resumed.receipts.iter().map(|receipt| receipt.id).collect();
     ensure(reported == died.confirmed, || {
         format!("checkpoint {:?} was committed, the next run reports {reported:?}", died.confirmed)
     })?;
     expected.extend(rows_of_batch(&two)?);
-    must_show(subject, &plan, &expected, "after the run that went on").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&plan, &expected, "after the run that went on").await
 }

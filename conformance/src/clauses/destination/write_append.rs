@@ -1,7 +1,7 @@
 //! `write-append`: Append adds exactly the rows that came, over batches, checkpoints and runs.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-append",
@@ -15,22 +15,18 @@ pub const CLAUSE: Clause = Clause {
 async fn check(subject: &Subject<'_>) -> Check {
     subject.require_mode(WriteMode::Append)?;
     let plan = WritePlan::new(subject, "append", sample::schema(), WriteMode::Append);
-    let (one, two, three) = (sample::batch(&[1, 2, 3], 0)?, sample::batch(&[4], 0)?, sample::batch(&[3, 5], 1)?);
+    let (one, two, three) =
+        (sample::batch(&[1, 2, 3], 0)?, sample::batch(&[4], 0)?, sample::batch(&[3, 5], 1)?);
     subject
-        .write_all(&plan, &[Feed::Batch(one.clone()), Feed::Checkpoint, Feed::Batch(two.clone()), Feed::Checkpoint])
+        .write_all(
+            &plan,
+            &[Feed::Batch(one.clone()), Feed::Checkpoint, Feed::Batch(two.clone()), Feed::Checkpoint],
+        )
         .await?;
     let mut expected = rows_of_batch(&one)?;
     expected.extend(rows_of_batch(&two)?);
-    must_show(subject, &plan, &expected, "after the first run").await?;
+    subject.must_show(&plan, &expected, "after the first run").await?;
     subject.write_all(&plan, &[Feed::Batch(three.clone()), Feed::Checkpoint]).await?;
     expected.extend(rows_of_batch(&three)?);
-    must_show(subject, &plan, &expected, "after the second run").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&plan, &expected, "after the second run").await
 }

@@ -1,7 +1,7 @@
 //! `write-merge`: Merge gives an existing row the chosen columns of the new one and leaves the others; a new row comes whole.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-merge",
@@ -25,13 +25,5 @@ async fn check(subject: &Subject<'_>) -> Check {
     for column in &plan.update_columns {
         merged.insert(column.clone(), new[0][column].clone());
     }
-    must_show(subject, &plan, &[old[0].clone(), merged, new[1].clone()], "after the second run").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&plan, &[old[0].clone(), merged, new[1].clone()], "after the second run").await
 }

@@ -1,7 +1,7 @@
 //! `write-nulls`: NULL stays NULL in every column, and the empty text stays the empty text.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-nulls",
@@ -16,13 +16,5 @@ async fn check(subject: &Subject<'_>) -> Check {
     let plan = WritePlan::new(subject, "nulls", sample::schema(), subject.any_mode());
     let batch = sample::nulls()?;
     subject.write_all(&plan, &[Feed::Batch(batch.clone()), Feed::Complete]).await?;
-    must_show(subject, &plan, &rows_of_batch(&batch)?, "rows with NULLs").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&plan, &rows_of_batch(&batch)?, "rows with NULLs").await
 }

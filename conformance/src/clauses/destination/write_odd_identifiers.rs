@@ -1,7 +1,7 @@
 //! `write-odd-identifiers`: Columns keep their names, with capitals, blanks, quotes and letters of other scripts.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-odd-identifiers",
@@ -16,13 +16,5 @@ async fn check(subject: &Subject<'_>) -> Check {
     let batch = sample::odd_names()?;
     let plan = WritePlan::new(subject, "odd", batch.schema(), subject.any_mode());
     subject.write_all(&plan, &[Feed::Batch(batch.clone()), Feed::Complete]).await?;
-    must_show(subject, &plan, &rows_of_batch(&batch)?, "columns with odd names").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&plan, &rows_of_batch(&batch)?, "columns with odd names").await
 }

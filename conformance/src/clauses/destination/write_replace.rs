@@ -1,7 +1,7 @@
 //! `write-replace`: Replace leaves exactly the rows of the last run.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-replace",
@@ -17,17 +17,9 @@ async fn check(subject: &Subject<'_>) -> Check {
     let plan = WritePlan::new(subject, "replace", sample::schema(), WriteMode::Replace);
     let (old, new) = (sample::batch(&[1, 2, 3], 0)?, sample::batch(&[3, 4], 1)?);
     subject.write_all(&plan, &[Feed::Batch(old.clone()), Feed::Complete]).await?;
-    must_show(subject, &plan, &rows_of_batch(&old)?, "after the first run").await?;
+    subject.must_show(&plan, &rows_of_batch(&old)?, "after the first run").await?;
     subject.write_all(&plan, &[Feed::Batch(new.clone()), Feed::Complete]).await?;
-    must_show(subject, &plan, &rows_of_batch(&new)?, "after the second run").await?;
+    subject.must_show(&plan, &rows_of_batch(&new)?, "after the second run").await?;
     subject.write_all(&plan, &[Feed::Complete]).await?;
-    must_show(subject, &plan, &[], "after a run without rows").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&plan, &[], "after a run without rows").await
 }

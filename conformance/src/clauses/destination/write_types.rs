@@ -1,7 +1,7 @@
 //! `write-types`: Integers, floats, decimals, texts, bytes, dates and timestamps come back as they were written, at their extremes too.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-types",
@@ -17,13 +17,5 @@ async fn check(subject: &Subject<'_>) -> Check {
     let batch = sample::types()?;
     let plan = WritePlan::new(subject, "types", batch.schema(), subject.any_mode());
     subject.write_all(&plan, &[Feed::Batch(batch.clone()), Feed::Complete]).await?;
-    must_show(subject, &plan, &rows_of_batch(&batch)?, "a column of each type").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&plan, &rows_of_batch(&batch)?, "a column of each type").await
 }

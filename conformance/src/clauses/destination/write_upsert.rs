@@ -1,7 +1,7 @@
 //! `write-upsert`: Upsert keeps one row a key; of rows with the same key the last to arrive wins, within a batch, over batches and runs.
 
-use crate::rows::rows_of_batch;
 use crate::clause::prelude::*;
+use crate::rows::rows_of_batch;
 
 pub const CLAUSE: Clause = Clause {
     name: "write-upsert",
@@ -16,7 +16,8 @@ pub const CLAUSE: Clause = Clause {
 async fn check(subject: &Subject<'_>) -> Check {
     subject.require_mode(WriteMode::Upsert)?;
     let plan = WritePlan::new(subject, "upsert", sample::schema(), WriteMode::Upsert);
-    let (first, again, last) = (sample::batch(&[1, 2, 3, 2], 0)?, sample::batch(&[3, 4], 1)?, sample::batch(&[4, 1], 2)?);
+    let (first, again, last) =
+        (sample::batch(&[1, 2, 3, 2], 0)?, sample::batch(&[3, 4], 1)?, sample::batch(&[4, 1], 2)?);
     subject
         .write_all(&plan, &[Feed::Batch(first.clone()), Feed::Batch(again.clone()), Feed::Checkpoint])
         .await?;
@@ -29,22 +30,14 @@ async fn check(subject: &Subject<'_>) -> Check {
         }
         Ok(rows.into_values().collect())
     };
-    must_show(subject, &plan, &keyed(&[&first, &again])?, "after the first run").await?;
+    subject.must_show(&plan, &keyed(&[&first, &again])?, "after the first run").await?;
     subject.write_all(&plan, &[Feed::Batch(last.clone()), Feed::Checkpoint]).await?;
-    must_show(subject, &plan, &keyed(&[&first, &again, &last])?, "after the second run").await?;
+    subject.must_show(&plan, &keyed(&[&first, &again, &last])?, "after the second run").await?;
     // The very same value twice in one batch, the second with other columns.
     let twice = sample::batch(&[9], 0)?;
     let newer = sample::batch(&[9], 5)?;
     let both = arrow_select::concat::concat_batches(&sample::schema(), [&twice, &newer])
-        .map_err(|error| Finding::Broken(error.to_string()))?;
+        .map_err(|error| Finding::broken(error.to_string()))?;
     subject.write_all(&plan, &[Feed::Batch(both), Feed::Checkpoint]).await?;
-    must_show(subject, &plan, &keyed(&[&first, &again, &last, &newer])?, "with a key twice in one batch").await
-}
-
-async fn must_show(subject: &Subject<'_>, plan: &WritePlan, expected: &[Row], when: &str) -> Check {
-    let found = subject.visible(plan).await?.unwrap_or_default();
-    match difference(expected, &found) {
-        Some(difference) => broken(format!("{when}: {difference}")),
-        None => Ok(()),
-    }
+    subject.must_show(&plan, &keyed(&[&first, &again, &last, &newer])?, "with a key twice in one batch").await
 }

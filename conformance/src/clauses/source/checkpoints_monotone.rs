@@ -25,10 +25,20 @@ async fn check(subject: &Subject<'_>) -> Check {
             let value = &cursor.value;
             if let Some(last) = earlier.last() {
                 ensure(last.type_name() == value.type_name(), || {
-                    format!("`{}`: a cursor is `{}`, the one before `{}`", stream.name, value.type_name(), last.type_name())
+                    format!(
+                        "`{}`: a cursor is `{}`, the one before `{}`",
+                        stream.name,
+                        value.type_name(),
+                        last.type_name()
+                    )
                 })?;
                 ensure(!falls(last, value), || {
-                    format!("`{}`: the cursor falls from `{}` to `{}`", stream.name, last.value_text(), value.value_text())
+                    format!(
+                        "`{}`: the cursor falls from `{}` to `{}`",
+                        stream.name,
+                        last.value_text(),
+                        value.value_text()
+                    )
                 })?;
                 // What cannot be compared must at least never come back.
                 ensure(last == value || !earlier.contains(value), || {
@@ -44,7 +54,9 @@ async fn check(subject: &Subject<'_>) -> Check {
 fn falls(last: &CursorValue, next: &CursorValue) -> bool {
     use CursorValue::*;
     match (last, next) {
-        (Int64(a), Int64(b)) | (TimestampMillis(a), TimestampMillis(b)) | (TimestampMicros(a), TimestampMicros(b)) => b < a,
+        (Int64(a), Int64(b))
+        | (TimestampMillis(a), TimestampMillis(b))
+        | (TimestampMicros(a), TimestampMicros(b)) => b < a,
         (Lsn(a), Lsn(b)) => b < a,
         _ => false,
     }

@@ -23,9 +23,12 @@ async fn check(subject: &Subject<'_>) -> Check {
         };
         let mut columns = std::collections::BTreeSet::new();
         for field in schema.fields() {
-            ensure(columns.insert(field.name().as_str()), || format!("`{name}` has column `{}` twice", field.name()))?;
+            ensure(columns.insert(field.name().as_str()), || {
+                format!("`{name}` has column `{}` twice", field.name())
+            })?;
         }
-        for (what, fields) in [("primary key", &stream.primary_key), ("cursor field", &stream.cursor_fields)] {
+        for (what, fields) in [("primary key", &stream.primary_key), ("cursor field", &stream.cursor_fields)]
+        {
             for field in fields {
                 ensure(columns.contains(field.as_str()), || {
                     format!("`{name}` names `{field}` as a {what}, which is no column of it")
@@ -38,9 +41,10 @@ async fn check(subject: &Subject<'_>) -> Check {
                 format!("`{name}` offers `{mode}`, the manifest does not declare it")
             })?;
         }
-        ensure(!stream.sync_modes.contains(&SyncMode::Incremental) || !stream.cursor_fields.is_empty(), || {
-            format!("`{name}` offers `incremental` and no cursor field")
-        })?;
+        ensure(
+            !stream.sync_modes.contains(&SyncMode::Incremental) || !stream.cursor_fields.is_empty(),
+            || format!("`{name}` offers `incremental` and no cursor field"),
+        )?;
     }
     Ok(())
 }

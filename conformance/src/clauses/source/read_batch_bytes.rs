@@ -19,7 +19,10 @@ async fn check(subject: &Subject<'_>) -> Check {
         let run = subject.read(&tight).await?;
         if let Err(error) = &run.result {
             let (limit, kind) = (tight.limits.max_batch_bytes, error.kind());
-            return broken(format!("`{}` with batches of {limit} bytes: {kind}: {}", stream.name, error.message));
+            return broken(format!(
+                "`{}` with batches of {limit} bytes: {kind}: {}",
+                stream.name, error.message
+            ));
         }
         if let Some(difference) = difference(&whole, &run.rows()?) {
             return broken(format!("`{}` in small batches: {difference}", stream.name));

@@ -20,7 +20,8 @@ async fn check(subject: &Subject<'_>) -> Check {
     }
     let mut looked = false;
     for stream in subject.streams().await? {
-        let names: Vec<String> = decode_schema(&stream.schema)?.fields().iter().map(|field| field.name().clone()).collect();
+        let names: Vec<String> =
+            decode_schema(&stream.schema)?.fields().iter().map(|field| field.name().clone()).collect();
         if names.len() < 2 {
             continue;
         }
@@ -37,11 +38,15 @@ async fn check(subject: &Subject<'_>) -> Check {
             .into_iter()
             .map(|row| row.into_iter().filter(|(name, _)| columns.contains(name)).collect())
             .collect();
-        let run = subject.read(&ReadPlan { columns: columns.clone(), schema, ..ReadPlan::full(&stream) }).await?;
+        let run =
+            subject.read(&ReadPlan { columns: columns.clone(), schema, ..ReadPlan::full(&stream) }).await?;
         let found = run.rows()?;
         if let Some(frame) = run.frames().next() {
-            let came: Vec<String> = frame.schema()?.fields().iter().map(|field| field.name().clone()).collect();
-            ensure(came == columns, || format!("`{}`: {columns:?} were asked for, {came:?} came", stream.name))?;
+            let came: Vec<String> =
+                frame.schema()?.fields().iter().map(|field| field.name().clone()).collect();
+            ensure(came == columns, || {
+                format!("`{}`: {columns:?} were asked for, {came:?} came", stream.name)
+            })?;
         }
         if let Some(difference) = difference(&expected, &found) {
             return broken(format!("`{}` with columns {columns:?}: {difference}", stream.name));

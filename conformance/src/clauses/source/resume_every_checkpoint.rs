@@ -37,13 +37,18 @@ async fn check(subject: &Subject<'_>) -> Check {
                     together.extend(subject.read(&behind).await?.rows()?);
                     if let Some(difference) = difference(&whole, &together) {
                         let at = cursor.value.value_text();
-                        return broken(format!("`{}` resumed at checkpoint {number} (`{at}`): {difference}", stream.name));
+                        return broken(format!(
+                            "`{}` resumed at checkpoint {number} (`{at}`): {difference}",
+                            stream.name
+                        ));
                     }
                 }
                 Event::End => {}
             }
         }
-        ensure(whole.is_empty() || number > 0, || format!("`{}` has rows and made no checkpoint", stream.name))?;
+        ensure(whole.is_empty() || number > 0, || {
+            format!("`{}` has rows and made no checkpoint", stream.name)
+        })?;
     }
     Ok(())
 }

@@ -13,10 +13,13 @@ pub const CLAUSE: Clause = Clause {
 };
 
 async fn check(subject: &Subject<'_>) -> Check {
-    let feed = [Feed::Batch(sample::batch(&[1, 2, 3], 0)?), Feed::Batch(sample::batch(&[4], 0)?), Feed::Complete];
+    let feed =
+        [Feed::Batch(sample::batch(&[1, 2, 3], 0)?), Feed::Batch(sample::batch(&[4], 0)?), Feed::Complete];
     let (run, _) = subject.transform(&sample::schema(), &feed).await?;
     let came = run.records();
     let Some(transform) = run.result?.transform else { return broken("the summary has no `transform`") };
     ensure(transform.records_in == 4, || format!("4 rows went in, {} are counted", transform.records_in))?;
-    ensure(transform.records_out == came, || format!("{came} rows came out, {} are counted", transform.records_out))
+    ensure(transform.records_out == came, || {
+        format!("{came} rows came out, {} are counted", transform.records_out)
+    })
 }

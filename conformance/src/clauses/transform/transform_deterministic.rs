@@ -15,8 +15,9 @@ pub const CLAUSE: Clause = Clause {
 async fn check(subject: &Subject<'_>) -> Check {
     let (one, two) = (sample::batch(&[1, 2, 3], 0)?, sample::batch(&[4, 5], 1)?);
     let both = arrow_select::concat::concat_batches(&sample::schema(), [&one, &two])
-        .map_err(|error| Finding::Broken(error.to_string()))?;
-    let whole = subject.transform(&sample::schema(), &[Feed::Batch(both.clone()), Feed::Complete]).await?.0.rows()?;
+        .map_err(|error| Finding::broken(error.to_string()))?;
+    let whole =
+        subject.transform(&sample::schema(), &[Feed::Batch(both.clone()), Feed::Complete]).await?.0.rows()?;
     let again = subject.transform(&sample::schema(), &[Feed::Batch(both), Feed::Complete]).await?.0.rows()?;
     if let Some(difference) = difference(&whole, &again) {
         return broken(format!("the same batch again: {difference}"));

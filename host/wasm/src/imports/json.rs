@@ -1,6 +1,8 @@
 //! Frames as newline-delimited JSON, for languages without Arrow. Short texts can name large values (a row `{}` of a wide
 //! schema, a null of a long fixed-size list), so rows are decoded a few at a time and counted.
 
+mod offsets;
+
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -35,14 +37,15 @@ fn too_large(batch_bytes_max: u64) -> ConnectorError {
 
 /// Makes a frame of rows under a schema.
 pub fn to_frame(schema: &[u8], rows: &str, batch_bytes_max: u64) -> Result<Frame, ConnectorError> {
-    let schema = Arc::new(decode_schema(schema)?);
+    let declared = Arc::new(decode_schema(schema)?);
+    let schema = Arc::new(offsets::of_schema(&declared));
     if rows.len() as u64 > batch_bytes_max.saturating_mul(GROWTH_MAX) {
         return Err(too_large(batch_bytes_max));
     }
     // A panic of the decoder would be a defect of its, not the host's end.
     let batch = catch_unwind(AssertUnwindSafe(|| decode(&schema, rows.as_bytes(), batch_bytes_max)))
         .map_err(|_| malformed("the schema has a type that JSON cannot fill"))??;
-    let frame = Frame::encode(&batch)?;
+    let frame = Frame::encode(&offsets::cast(&batch, &declared).map_err(malformed)?)?;
     if frame.len_bytes() > batch_bytes_max { Err(too_large(batch_bytes_max)) } else { Ok(frame) }
 }
 
@@ -130,6 +133,8 @@ pub fn from_frame(frame: &Frame, batch_bytes_max: u64) -> Result<String, Connect
         ConnectorError::frame("json_encoding", format!("the frame does not fit JSON: {cause}"))
     };
     let batch = frame.decode()?;
+    let batch = offsets::cast(&batch, &Arc::new(offsets::of_schema(&batch.schema())))
+        .map_err(|cause| failed(&cause))?;
     let bytes_max = frame.len_bytes().max(batch_bytes_max).saturating_mul(GROWTH_MAX);
     let written = catch_unwind(AssertUnwindSafe(|| {
         let sink = Capped { bytes: Vec::new(), bytes_max };

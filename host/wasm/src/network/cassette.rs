@@ -7,7 +7,7 @@ mod play;
 mod record;
 mod tape;
 
-pub use play::Player;
+pub use play::{Mark, Player};
 pub use record::Recorder;
 
 use sha2::{Digest, Sha256};
@@ -63,6 +63,14 @@ fn random_bytes(seed: u64, connector: &str, instance: u64) -> Vec<u8> {
 struct Instances(std::sync::Mutex<std::collections::HashMap<String, u64>>);
 
 impl Instances {
+    fn of(counts: std::collections::HashMap<String, u64>) -> Self {
+        Instances(std::sync::Mutex::new(counts))
+    }
+
+    fn counts(&self) -> std::collections::HashMap<String, u64> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
     fn next(&self, connector: &str) -> u64 {
         let mut counts = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let count = counts.entry(connector.to_owned()).or_default();

@@ -17,6 +17,8 @@ struct Destination;
 struct Store {
     rows: PathBuf,
     receipt: PathBuf,
+    /// The schema of the last run that wrote.
+    schema: PathBuf,
     broken: String,
 }
 
@@ -26,7 +28,7 @@ impl Store {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    fn save(&self, rows: &[Value], receipt: &CheckpointEvent) -> Result<(), ConnectorError> {
+    fn save(&self, rows: &[Value], receipt: &CheckpointEvent, schema: &[u8]) -> Result<(), ConnectorError> {
         let failed = |cause: std::io::Error| error(ErrorCategory::Internal, "disk", &cause.to_string());
         let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
         fs::write(&self.rows, text).map_err(failed)?;
@@ -34,7 +36,7 @@ impl Store {
             let text = format!("{} {}", receipt.id, receipt.complete);
             fs::write(&self.receipt, text).map_err(failed)?;
         }
-        Ok(())
+        fs::write(&self.schema, schema).map_err(failed)
     }
 
     fn last(&self) -> Option<(u64, bool)> {
@@ -78,6 +80,66 @@ fn apply(rows: &mut Vec<Value>, new: Vec<Value>, plan: &WritePlan, broken: &str)
     }
 }
 
+/// Hands a row over that no file of ours shall have.
+fn refuse(stream: &StreamContext, row: Value, broken: &str) -> Result<(), ConnectorError> {
+    if stream.policies.on_data_error != DataErrorPolicy::Dlq {
+        return Err(error(ErrorCategory::Data, "nul", "`name` has the character U+0000"));
+    }
+    let message = if broken == "dead-letters" { "" } else { "`name` has the character U+0000" };
+    let reason = RecordError { row: 0, code: "nul".into(), message: message.into() };
+    telemetry_dlq(Frame::from_json(&stream.schema, &format!("{row}\n"))?, &[reason])
+}
+
+/// Holds the new rows' columns against those of before, by the policies.
+fn evolve(
+    store: &Store,
+    stream: &StreamContext,
+    rows: &mut [Value],
+    new: &mut [Value],
+) -> Result<(), ConnectorError> {
+    let (Some(before), Some(after)) = (rows.first().cloned(), new.first().cloned()) else { return Ok(()) };
+    let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else { return Ok(()) };
+    let Policies { new_column, removed_column, type_change, nullability_change, .. } = stream.policies;
+    let refused = |what: &str, name: &str| Err(error(ErrorCategory::Schema, what, &format!("column `{name}`: {what}")));
+    let lax = |clause: &str| store.broken == clause;
+    let mut same = true;
+    for name in after.keys().filter(|name| !before.contains_key(*name)) {
+        same = false;
+        match new_column {
+            NewColumnPolicy::Fail if !lax("evolve-new-column") => return refused("new_column", name),
+            NewColumnPolicy::Ignore => new.iter_mut().for_each(|row| remove(row, name)),
+            _ => rows.iter_mut().for_each(|row| row[name.as_str()] = Value::Null),
+        }
+    }
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        same = false;
+        match removed_column {
+            RemovedColumnPolicy::Fail if !lax("evolve-removed-column") => return refused("removed_column", name),
+            RemovedColumnPolicy::Drop => rows.iter_mut().for_each(|row| remove(row, name)),
+            _ => new.iter_mut().for_each(|row| row[name.as_str()] = Value::Null),
+        }
+    }
+    for (name, value) in after.iter().filter(|(name, value)| before.get(*name).is_some_and(|old| old.is_i64() && value.is_string())) {
+        same = false;
+        match type_change {
+            TypeChangePolicy::Coerce => {}
+            TypeChangePolicy::Null => new.iter_mut().for_each(|row| row[name.as_str()] = Value::Null),
+            _ if lax("evolve-type-change") => {}
+            _ => return refused("type_change", &format!("{name} = {value}")),
+        }
+    }
+    // What else can differ in the schemas of this suite's rows is what may be NULL.
+    let changed = same && fs::read(&store.schema).is_ok_and(|schema| schema != stream.schema);
+    if changed && nullability_change == NullabilityChangePolicy::Fail && !lax("evolve-nullability") {
+        return refused("nullability_change", after.keys().find(|name| !["id", "name"].contains(&name.as_str())).map_or("", String::as_str));
+    }
+    Ok(())
+}
+
+fn remove(row: &mut Value, name: &str) {
+    row.as_object_mut().map(|fields| fields.remove(name));
+}
+
 fn write(config: &Value, request: &RunRequest) -> Outcome {
     let broken = broken(config).to_owned();
     let Some((stream, plan)) = request.stream.as_ref().and_then(|stream| Some((stream, stream.write.clone()?))) else {
@@ -87,6 +149,7 @@ fn write(config: &Value, request: &RunRequest) -> Outcome {
     let store = Store {
         rows: folder.join(format!("{}.jsonl", stream.name)),
         receipt: folder.join(format!("{}-{}.receipt", stream.pipeline, stream.name)),
+        schema: folder.join(format!("{}.schema", stream.name)),
         broken: broken.clone(),
     };
     let mut counts = WriteSummary { records: 0, bytes: 0, batches: 0, checkpoints: 0, failed: 0 };
@@ -110,8 +173,10 @@ fn write(config: &Value, request: &RunRequest) -> Outcome {
     let replace = plan.mode == WriteMode::Replace;
     let mut rows = if replace && broken != "write-replace" { Vec::new() } else { store.load() };
     let mut pending = Vec::new();
+    let mut first = !store.schema.exists();
     loop {
-        match batch_next()? {
+        let Some(event) = handed(config, batch_next())? else { break };
+        match event {
             BatchEvent::Frame(frame) => {
                 if frame.records() == 0 && broken == "write-empty-batches" {
                     return Err(error(ErrorCategory::Data, "empty", "a batch without rows"));
@@ -122,24 +187,39 @@ fn write(config: &Value, request: &RunRequest) -> Outcome {
                     let mut row: Value = serde_json::from_str(line)
                         .map_err(|cause| error(ErrorCategory::Data, "row", &cause.to_string()))?;
                     damage(&broken, &mut row);
+                    if row["name"].as_str().is_some_and(|name| name.contains('\0')) {
+                        refuse(stream, row, &broken)?;
+                        counts.failed += 1;
+                        continue;
+                    }
                     pending.push(row);
                 }
+                if replace || first {
+                    continue;
+                }
+                evolve(&store, stream, &mut rows, &mut pending)?;
             }
             BatchEvent::Checkpoint(checkpoint) => {
                 let early = replace && !checkpoint.complete && broken != "replace-interrupted";
                 if early {
                     continue;
                 }
-                let mut new = std::mem::take(&mut pending);
+                let mut new = match broken.as_str() {
+                    "checkpoints-repeated" => pending.clone(),
+                    _ => std::mem::take(&mut pending),
+                };
                 if broken == "write-append" && plan.mode == WriteMode::Append {
                     new.extend(new.clone());
                 }
                 apply(&mut rows, new, &plan, &broken);
-                store.save(&rows, &checkpoint)?;
+                store.save(&rows, &checkpoint, &stream.schema)?;
+                first = false;
                 let forgets = broken == "checkpoints-confirmed" && counts.checkpoints == 1;
                 counts.checkpoints += 1;
                 if !forgets {
-                    mark(CheckpointKind::Destination, checkpoint.id, checkpoint.cursor)?;
+                    // The rows are there, whatever becomes of the report.
+                    let committed = |cause| ConnectorError { commit: Some(CommitState::AfterCommitConfirmed), ..cause };
+                    mark(CheckpointKind::Destination, checkpoint.id, checkpoint.cursor).map_err(committed)?;
                 }
             }
             BatchEvent::End => break,

@@ -51,7 +51,14 @@ fn emit(config: &Value, ids: &[u64], columns: &[String]) -> Result<(), Connector
         ("read-schema", _) | (_, true) => SCHEMA_NAME,
         _ => SCHEMA,
     };
-    batch_emit(Frame::from_json(schema, &rows)?)
+    handed(config, batch_emit(Frame::from_json(schema, &rows)?)).map(drop)
+}
+
+/// As much of SQL as `"id" <= 20` and `"id" = 20`.
+fn filter(predicate: &str, broken: &str) -> impl Fn(u64) -> bool {
+    let (operator, bound) = predicate.strip_prefix("\"id\" ").and_then(|rest| rest.split_once(' ')).unwrap_or_default();
+    let (exactly, bound) = (operator == "=", bound.parse().ok().filter(|_| broken != "read-filter"));
+    move |id| bound.is_none_or(|bound: u64| if exactly { id == bound } else { id <= bound })
 }
 
 fn cursor(id: u64) -> Option<Cursor> {
@@ -77,19 +84,25 @@ fn read(config: &Value, request: &RunRequest) -> Outcome {
     let behind = if broken == "resume-future-cursor" { behind.min(39) } else { behind };
     let max = if broken == "read-max-records" { None } else { request.max_records };
     let rows = config["rows"].as_u64().unwrap_or(0);
-    let ids: Vec<u64> = (behind + 1..=rows).take(max.unwrap_or(u64::MAX) as usize).collect();
+    let holds = filter(stream.filter.as_deref().unwrap_or_default(), broken);
+    let Partition { index, count } = match broken {
+        "read-partitions" => Partition { index: 0, count: 1 },
+        _ => stream.partition,
+    };
+    let ids = (behind + 1..=rows).filter(|id| holds(*id) && id % u64::from(count) == u64::from(index));
+    let ids: Vec<u64> = ids.take(max.unwrap_or(u64::MAX) as usize).collect();
     let chunk = if broken == "read-batch-bytes" {
         20
     } else {
         stream.limits.checkpoint_interval_rows.clamp(1, 10) as usize
     };
     let every = stream.limits.checkpoint_interval_rows < 1_000;
-    for (index, ids) in ids.chunks(chunk).enumerate() {
-        emit(config, ids, &stream.columns)?;
-        counts.records += ids.len() as u64;
+    for (index, chunk) in ids.chunks(chunk).enumerate() {
+        emit(config, chunk, &stream.columns)?;
+        counts.records += chunk.len() as u64;
         counts.batches += 1;
-        let Some(last) = ids.last().copied() else { continue };
-        if stream.sync_mode == SyncMode::Incremental && (every || counts.records == rows - behind) {
+        let Some(last) = chunk.last().copied() else { continue };
+        if stream.sync_mode == SyncMode::Incremental && (every || counts.records == ids.len() as u64) {
             let at = match broken {
                 // One row too early: it comes twice.
                 "resume-every-checkpoint" if last < rows => last - 1,
@@ -109,7 +122,11 @@ fn read(config: &Value, request: &RunRequest) -> Outcome {
 
 impl Guest for Source {
     fn open(config_json: String) -> Result<Opened, ConnectorError> {
-        let can = Capabilities::FULL_REFRESH | Capabilities::INCREMENTAL | Capabilities::PROJECTION;
+        let can = Capabilities::FULL_REFRESH
+            | Capabilities::INCREMENTAL
+            | Capabilities::PROJECTION
+            | Capabilities::FILTER
+            | Capabilities::PARTITIONS;
         open(&config_json, ConnectorRole::Source, "rogue-source", can, ("rows", false))
     }
 

@@ -28,7 +28,8 @@ fn transform(config: &Value, request: &RunRequest) -> Outcome {
     let mut batch = 0;
     let mut held: Option<Frame> = None;
     loop {
-        match batch_next()? {
+        let Some(event) = handed(config, batch_next())? else { break };
+        match event {
             BatchEvent::Frame(frame) => {
                 counts.records_in += frame.records();
                 counts.batches += 1;

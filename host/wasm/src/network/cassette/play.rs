@@ -2,9 +2,10 @@
 //! endpoint that nobody has; if it then sends something else, it goes over to one that began the same and sends that. If
 //! there is none, the first difference is the error.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -35,10 +36,27 @@ pub struct Player {
 }
 
 struct Tapes {
-    all: Vec<Tape>,
-    taken: Mutex<Vec<bool>>,
+    all: Arc<Vec<Tape>>,
+    taken: Mutex<Taken>,
+    /// Whether a tape that was played may be played once more.
+    repeats: bool,
     /// The first difference between recording and run.
-    difference: Mutex<Option<String>>,
+    difference: Arc<Mutex<Option<String>>>,
+}
+
+/// Which tapes are in use or were played.
+#[derive(Default)]
+struct Taken {
+    flags: Vec<bool>,
+    /// Those that were taken, in order.
+    order: Vec<usize>,
+}
+
+/// A point in time: what was played since can be played again, see [`Player::again`].
+#[derive(Debug, Clone)]
+pub struct Mark {
+    connections: usize,
+    instances: HashMap<String, u64>,
 }
 
 impl Player {
@@ -71,9 +89,39 @@ impl Player {
         // Their names begin with the order in which they were made.
         files.sort();
         let all = files.iter().map(|file| Tape::read(file)).collect::<Result<Vec<_>, _>>()?;
-        let taken = Mutex::new(vec![false; all.len()]);
-        let tapes = Arc::new(Tapes { all, taken, difference: Mutex::default() });
+        let taken = Mutex::new(Taken { flags: vec![false; all.len()], order: Vec::new() });
+        let (all, difference) = (Arc::new(all), Arc::default());
+        let tapes = Arc::new(Tapes { all, taken, repeats: false, difference });
         Ok(Player { tapes, redactor, seed: index.random_seed, instances: Instances::default() })
+    }
+
+    /// Now.
+    pub fn mark(&self) -> Mark {
+        Mark { connections: self.tapes.lock().order.len(), instances: self.instances.counts() }
+    }
+
+    /// What was played between two marks, to be played again and as often as is asked: for a run that does the same, or
+    /// begins so. Its random numbers are those of that time.
+    pub fn again(&self, from: &Mark, to: &Mark) -> Player {
+        let order = self.tapes.lock().order.clone();
+        let mut flags = vec![true; self.tapes.all.len()];
+        for index in order.get(from.connections..to.connections).unwrap_or_default() {
+            flags[*index] = false;
+        }
+        let playable =
+            flags.iter().enumerate().filter(|(_, taken)| !**taken).map(|(index, _)| index).collect();
+        let tapes = Tapes {
+            all: self.tapes.all.clone(),
+            taken: Mutex::new(Taken { flags, order: playable }),
+            repeats: true,
+            difference: self.tapes.difference.clone(),
+        };
+        Player {
+            tapes: Arc::new(tapes),
+            redactor: self.redactor.clone(),
+            seed: self.seed,
+            instances: Instances::of(from.instances.clone()),
+        }
     }
 
     /// Where this run first did something else than the recording, whatever the connector made of it.
@@ -89,16 +137,32 @@ impl Tapes {
         ConnectorError::internal("cassette_mismatch", message)
     }
 
-    /// Takes the first free tape that fits.
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Takes the first free tape that fits; if there is none and tapes repeat, one that is not free.
     fn take(&self, fits: impl Fn(&Tape) -> bool) -> Option<usize> {
-        let mut taken = self.taken.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let index = (0..self.all.len()).find(|index| !taken[*index] && fits(&self.all[*index]))?;
-        taken[index] = true;
+        let mut taken = self.lock();
+        let free = (0..self.all.len()).find(|index| !taken.flags[*index] && fits(&self.all[*index]));
+        if self.repeats {
+            let played = || taken.order.iter().copied().find(|index| fits(&self.all[*index]));
+            let index = free.or_else(played)?;
+            taken.flags[index] = true;
+            return Some(index);
+        }
+        let index = free?;
+        taken.flags[index] = true;
+        taken.order.push(index);
         Some(index)
     }
 
     fn give_back(&self, index: usize) {
-        self.taken.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[index] = false;
+        let mut taken = self.lock();
+        taken.flags[index] = false;
+        if !self.repeats {
+            taken.order.retain(|taken| *taken != index);
+        }
     }
 }
 
