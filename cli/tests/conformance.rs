@@ -99,7 +99,9 @@ fn the_clauses_are_listed_without_a_connector() {
     }
     let outcome = project.rapidbyte(["connector", "test", "--list", "--format", "json"]).run().expect(0);
     let clauses: serde_json::Value = serde_json::from_str(&outcome.json()).expect("JSON");
-    assert!(clauses.as_array().is_some_and(|clauses| clauses.iter().all(|clause| clause["hint"].is_string())));
+    assert!(
+        clauses.as_array().is_some_and(|clauses| clauses.iter().all(|clause| clause["hint"].is_string()))
+    );
 }
 
 #[test]
@@ -107,11 +109,20 @@ fn what_makes_no_sense_is_refused() {
     let project = Project::new();
     let bad = |name: &str| project.path(name).display().to_string();
     project.write("odd.yaml", "config: { suffix: x }\nreeder: {}\n");
-    assert_outcome!("conformance_unknown_clause", mask(&project, &["--clause", "read-schemas"]).run().expect(2));
-    assert_outcome!("conformance_report_format", mask(&project, &["--report", "xml", "x.xml"]).run().expect(2));
+    assert_outcome!(
+        "conformance_unknown_clause",
+        mask(&project, &["--clause", "read-schemas"]).run().expect(2)
+    );
+    assert_outcome!(
+        "conformance_report_format",
+        mask(&project, &["--report", "xml", "x.xml"]).run().expect(2)
+    );
     assert_outcome!("conformance_no_value", mask(&project, &["--config", "rules"]).run().expect(2));
     assert_outcome!("conformance_wrong_type", mask(&project, &["--config", "rules=many"]).run().expect(3));
-    assert_outcome!("conformance_fixture", mask(&project, &["--config-file", &bad("odd.yaml")]).run().expect(2));
+    assert_outcome!(
+        "conformance_fixture",
+        mask(&project, &["--config-file", &bad("odd.yaml")]).run().expect(2)
+    );
     let nothing = project.rapidbyte(["connector", "test", "nothing.wasm"]).run().expect(4);
     assert_outcome!("conformance_nothing_there", nothing);
     let odd = components().join("transform-mask.wasm").display().to_string();

@@ -183,7 +183,9 @@ impl<'a> Dev<'a> {
                 let outcome = if before.as_ref() == Some(&inputs) && !matches!(cause, Cause::Asked) {
                     self.unchanged()
                 } else {
-                    self.judge(&host, candidate, stop).await.unwrap_or_else(|error| self.broken(&error.into()))
+                    self.judge(&host, candidate, stop)
+                        .await
+                        .unwrap_or_else(|error| self.broken(&error.into()))
                 };
                 self.inputs = Some(inputs);
                 outcome
