@@ -109,23 +109,13 @@ fn compile(
         .find(|package| std::fs::canonicalize(&package.manifest_path).is_ok_and(|path| path == cargo_toml))
         .ok_or_else(|| Error::NoCrate { folder: folder.to_owned() })?;
 
-    let mut command = cargo(folder, &remapping(&metadata));
+    let mut command = cargo(folder, &remapping(&metadata, debug));
     command
-        .args([
-            "rustc",
-            "--lib",
-            "--target",
-            TARGET,
-            "--message-format",
-            "json-render-diagnostics",
-            "--package",
-        ])
+        .args(["build", "--target", TARGET, "--message-format", "json-render-diagnostics", "--package"])
         .arg(package.name.as_str());
     if !debug {
         command.arg("--release");
     }
-    // For the connector alone: what it depends on is compiled once for all that share a target folder.
-    command.arg("--").arg(remap(metadata.workspace_root.as_std_path(), "/connector"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|source| Error::NoTool { program: "cargo", source })?;
 
@@ -177,10 +167,15 @@ pub(super) fn metadata(cargo_toml: &Path) -> Result<Metadata, cargo_metadata::Er
 
 /// Flags that leave the folders of this machine out of the component, so that the same source gives the same bytes in any
 /// folder and nobody's home is published. The workspace's own paths are relative already.
-fn remapping(metadata: &Metadata) -> Vec<String> {
+fn remapping(metadata: &Metadata, debug: bool) -> Vec<String> {
     let workspace = metadata.workspace_root.as_std_path();
     // The compiler takes the last that fits: what is inside of another comes behind it.
     let mut from = Vec::new();
+    // Only debug information names the workspace's folder. Other flags are the same for all connectors, so that those that
+    // share a target folder share what they depend on.
+    if debug || asks_for_debug_information(workspace) {
+        from.push((workspace.to_owned(), "/connector".to_owned()));
+    }
     if let Some(home) = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(default_cargo_home) {
         from.push((home, "/cargo".to_owned()));
     }
@@ -194,11 +189,14 @@ fn remapping(metadata: &Metadata) -> Vec<String> {
     from.push((metadata.target_directory.as_std_path().to_owned(), "/target".to_owned()));
     from.sort_by_key(|(path, _)| path.as_os_str().len());
     from.dedup();
-    from.iter().map(|(path, name)| remap(path, name)).collect()
+    from.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect()
 }
 
-fn remap(path: &Path, name: &str) -> String {
-    format!("--remap-path-prefix={}={name}", path.display())
+/// Whether the release profile has debug information, which it has not by itself.
+fn asks_for_debug_information(workspace: &Path) -> bool {
+    let manifest = std::fs::read_to_string(workspace.join("Cargo.toml")).unwrap_or_default();
+    let manifest: Option<toml::Table> = manifest.parse().ok();
+    manifest.and_then(|manifest| Some(manifest.get("profile")?.get("release")?.get("debug").is_some())) == Some(true) || std::env::var_os("CARGO_PROFILE_RELEASE_DEBUG").is_some()
 }
 
 fn default_cargo_home() -> Option<PathBuf> {
