@@ -1,6 +1,6 @@
-//! `rapidbyte connector build`: a crate with a manifest becomes one self-describing component.
+//! `rapidbyte connector build`: a project with a manifest becomes one self-describing component.
 //!
-//! Cargo does the compiling, so what is unchanged is not built again. What is added here: the manifest, completed with the
+//! Cargo does the compiling, or the tool of another language (`scripted`), so what is unchanged is not built again. What is added here: the manifest, completed with the
 //! config schema that the SDK left in the code, as a custom section of the component; and the proof that manifest and
 //! code agree. Refuses to know: how a component is run.
 
@@ -14,7 +14,7 @@ use rapidbyte_pipeline::manifest::MANIFEST_FILE_NAME;
 use rapidbyte_wasm::component;
 use sha2::{Digest, Sha256};
 
-use super::{agreement, section};
+use super::{agreement, scripted, section};
 use crate::error::HostError as Error;
 
 /// The target every connector is compiled for.
@@ -44,12 +44,16 @@ pub trait BuildProgress {
     fn cargo_line(&mut self, line: &str);
 }
 
-/// Builds the connector crate in `folder`, with Cargo's release profile unless `debug` is asked for.
+/// Builds the connector project in `folder`; a crate with Cargo's release profile unless `debug` is asked for.
 ///
 /// Each connector is built by its own call of Cargo: building several at once would unify their features, and the
 /// same source would give another digest.
 pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Result<BuiltConnector, Error> {
     let manifest = read_manifest(folder)?;
+    if let Some(language) = scripted::Language::of(folder) {
+        let made = scripted::make(folder, language, &manifest, progress)?;
+        return describe_made(made, manifest, folder);
+    }
     let cargo_toml = folder.join("Cargo.toml");
     if !cargo_toml.is_file() {
         return Err(Error::NoCrate { folder: folder.to_owned() });
@@ -67,8 +71,31 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
         .map_err(|error| Error::Component { path: artifact.clone(), error })?;
     let warnings = agreement::capabilities(&manifest, &functions, &manifest_path)?;
 
-    let described = section::with_manifest(&raw, &manifest.to_json());
     let out = artifact.with_file_name("rapidbyte").join(format!("{}.wasm", manifest.name));
+    describe(&raw, manifest, out, warnings, cargo_fresh)
+}
+
+/// Finishes what the tool of another language made. Components of these import the whole contract whatever they use, so
+/// what they call cannot be told from it; the conformance suite watches them run.
+fn describe_made(made: scripted::Made, manifest: Manifest, folder: &Path) -> Result<BuiltConnector, Error> {
+    let artifact = &made.component;
+    let raw = std::fs::read(artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
+    let raw = section::with_config_schema(&raw, &made.config_schema);
+    let inspection =
+        component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
+    let manifest = agreement::complete(manifest, &inspection, &folder.join(MANIFEST_FILE_NAME))?;
+    describe(&raw, manifest, made.out, Vec::new(), made.fresh)
+}
+
+/// Puts the manifest into the component, and that to its place.
+fn describe(
+    raw: &[u8],
+    manifest: Manifest,
+    out: PathBuf,
+    warnings: Vec<String>,
+    fresh: bool,
+) -> Result<BuiltConnector, Error> {
+    let described = section::with_manifest(raw, &manifest.to_json());
     let written = write_if_changed(&out, &described)?;
     Ok(BuiltConnector {
         manifest,
@@ -76,7 +103,7 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
         size_bytes: described.len() as u64,
         digest: Sha256::digest(&described).iter().map(|byte| format!("{byte:02x}")).collect(),
         warnings,
-        fresh: cargo_fresh && !written,
+        fresh: fresh && !written,
     })
 }
 
