@@ -223,7 +223,9 @@ fn remapping(metadata: &Metadata, debug: bool) -> Vec<String> {
 fn asks_for_debug_information(workspace: &Path) -> bool {
     let manifest = std::fs::read_to_string(workspace.join("Cargo.toml")).unwrap_or_default();
     let manifest: Option<toml::Table> = manifest.parse().ok();
-    manifest.and_then(|manifest| Some(manifest.get("profile")?.get("release")?.get("debug").is_some())) == Some(true) || std::env::var_os("CARGO_PROFILE_RELEASE_DEBUG").is_some()
+    manifest.and_then(|manifest| Some(manifest.get("profile")?.get("release")?.get("debug").is_some()))
+        == Some(true)
+        || std::env::var_os("CARGO_PROFILE_RELEASE_DEBUG").is_some()
 }
 
 fn default_cargo_home() -> Option<PathBuf> {
