@@ -7,6 +7,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use cargo_metadata::{Message, Metadata, MetadataCommand};
 use rapidbyte_pipeline::Manifest;
@@ -33,6 +34,8 @@ pub struct BuiltConnector {
     pub warnings: Vec<String>,
     /// Nothing had to be compiled or written.
     pub fresh: bool,
+    /// How long Cargo, or another language's own tool, took of the build.
+    pub tool_time: Duration,
 }
 
 /// What a build says while it goes on.
@@ -61,7 +64,7 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
     ensure_target(folder, progress)?;
     progress.compiling(&manifest.name, folder);
 
-    let (artifact, cargo_fresh) = compile(folder, &cargo_toml, debug, progress)?;
+    let Compiled { artifact, fresh, took } = compile(folder, &cargo_toml, debug, progress)?;
     let raw = std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
     let inspection =
         component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
@@ -72,7 +75,7 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
     let warnings = agreement::capabilities(&manifest, &functions, &manifest_path)?;
 
     let out = artifact.with_file_name("rapidbyte").join(format!("{}.wasm", manifest.name));
-    describe(&raw, manifest, out, warnings, cargo_fresh)
+    describe(&raw, manifest, out, warnings, (fresh, took))
 }
 
 /// Finishes what the tool of another language made. Components of these import the whole contract whatever they use, so
@@ -84,7 +87,7 @@ fn describe_made(made: scripted::Made, manifest: Manifest, folder: &Path) -> Res
     let inspection =
         component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
     let manifest = agreement::complete(manifest, &inspection, &folder.join(MANIFEST_FILE_NAME))?;
-    describe(&raw, manifest, made.out, Vec::new(), made.fresh)
+    describe(&raw, manifest, made.out, Vec::new(), (made.fresh, made.took))
 }
 
 /// Puts the manifest into the component, and that to its place.
@@ -93,7 +96,7 @@ fn describe(
     manifest: Manifest,
     out: PathBuf,
     warnings: Vec<String>,
-    fresh: bool,
+    (fresh, tool_time): (bool, Duration),
 ) -> Result<BuiltConnector, Error> {
     let described = section::with_manifest(raw, &manifest.to_json());
     let written = write_if_changed(&out, &described)?;
@@ -104,6 +107,7 @@ fn describe(
         digest: Sha256::digest(&described).iter().map(|byte| format!("{byte:02x}")).collect(),
         warnings,
         fresh: fresh && !written,
+        tool_time,
     })
 }
 
@@ -120,12 +124,19 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     Manifest::from_yaml(&text, &path.display().to_string()).map_err(Error::Document)
 }
 
+/// What Cargo made.
+struct Compiled {
+    artifact: PathBuf,
+    fresh: bool,
+    took: Duration,
+}
+
 fn compile(
     folder: &Path,
     cargo_toml: &Path,
     debug: bool,
     progress: &mut dyn BuildProgress,
-) -> Result<(PathBuf, bool), Error> {
+) -> Result<Compiled, Error> {
     let metadata = metadata(cargo_toml)
         .map_err(|error| Error::Cargo { folder: folder.to_owned(), message: error.to_string() })?;
     let cargo_toml = std::fs::canonicalize(cargo_toml)
@@ -144,6 +155,7 @@ fn compile(
         command.arg("--release");
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let began = Instant::now();
     let mut child = command.spawn().map_err(|source| Error::NoTool { program: "cargo", source })?;
 
     // Cargo's messages are read on another thread, so that neither pipe can fill up and stop it.
@@ -174,7 +186,10 @@ fn compile(
     if !status.success() {
         return Err(Error::Compile { folder: folder.to_owned() });
     }
-    messages.join().ok().flatten().ok_or_else(|| Error::NoComponent { folder: folder.to_owned() })
+    let took = began.elapsed();
+    let made = messages.join().ok().flatten();
+    let (artifact, fresh) = made.ok_or_else(|| Error::NoComponent { folder: folder.to_owned() })?;
+    Ok(Compiled { artifact, fresh, took })
 }
 
 /// What cargo knows of the crate and, where they can be resolved without a network, its dependencies.

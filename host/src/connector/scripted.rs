@@ -16,6 +16,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rapidbyte_core::ConnectorRole;
 use rapidbyte_pipeline::Manifest;
@@ -55,6 +56,8 @@ pub struct Made {
     pub out: PathBuf,
     /// Nothing had changed.
     pub fresh: bool,
+    /// How long the tool took.
+    pub took: Duration,
 }
 
 impl Language {
@@ -156,6 +159,7 @@ pub fn make(
         component: component.clone(),
         config_schema: schema,
         fresh: false,
+        took: Duration::ZERO,
     };
     let stamp = build.join("inputs");
     if component.is_file() && fs::read_to_string(&stamp).is_ok_and(|present| present == digest) {
@@ -173,7 +177,9 @@ pub fn make(
     for (path, text) in &generated {
         write_if_changed(path, text.as_bytes())?;
     }
+    let began = Instant::now();
     let output = tool.run(&folder, &build, &entry_path, manifest.role, &component)?;
+    let took = began.elapsed();
     if !output.status.success() {
         for text in [&output.stdout, &output.stderr] {
             for line in String::from_utf8_lossy(text).lines() {
@@ -183,7 +189,7 @@ pub fn make(
         return Err(Error::Compile { folder });
     }
     write_if_changed(&stamp, digest.as_bytes())?;
-    Ok(made)
+    Ok(Made { took, ..made })
 }
 
 /// The program that makes components, as the project has it.
