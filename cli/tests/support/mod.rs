@@ -214,6 +214,12 @@ impl Invocation {
         self
     }
 
+    /// Runs it in another folder than the project's.
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
     pub fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self

@@ -1,12 +1,13 @@
-//! `rapidbyte connector build`: a crate with a manifest becomes one self-describing component.
+//! `rapidbyte connector build`: a project with a manifest becomes one self-describing component.
 //!
-//! Cargo does the compiling, so what is unchanged is not built again. What is added here: the manifest, completed with the
+//! Cargo does the compiling, or the tool of another language (`scripted`), so what is unchanged is not built again. What is added here: the manifest, completed with the
 //! config schema that the SDK left in the code, as a custom section of the component; and the proof that manifest and
 //! code agree. Refuses to know: how a component is run.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use cargo_metadata::{Message, Metadata, MetadataCommand};
 use rapidbyte_pipeline::Manifest;
@@ -14,7 +15,7 @@ use rapidbyte_pipeline::manifest::MANIFEST_FILE_NAME;
 use rapidbyte_wasm::component;
 use sha2::{Digest, Sha256};
 
-use super::{agreement, names, section};
+use super::{agreement, names, scripted, section};
 use crate::error::HostError as Error;
 
 /// The target every connector is compiled for.
@@ -33,6 +34,8 @@ pub struct BuiltConnector {
     pub warnings: Vec<String>,
     /// Nothing had to be compiled or written.
     pub fresh: bool,
+    /// How long Cargo, or another language's own tool, took of the build.
+    pub tool_time: Duration,
 }
 
 /// What a build says while it goes on.
@@ -44,12 +47,16 @@ pub trait BuildProgress {
     fn cargo_line(&mut self, line: &str);
 }
 
-/// Builds the connector crate in `folder`, with Cargo's release profile unless `debug` is asked for.
+/// Builds the connector project in `folder`; a crate with Cargo's release profile unless `debug` is asked for.
 ///
 /// Each connector is built by its own call of Cargo: building several at once would unify their features, and the
 /// same source would give another digest.
 pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Result<BuiltConnector, Error> {
     let manifest = read_manifest(folder)?;
+    if let Some(language) = scripted::Language::of(folder) {
+        let made = scripted::make(folder, language, &manifest, progress)?;
+        return describe_made(made, manifest, folder);
+    }
     let cargo_toml = folder.join("Cargo.toml");
     if !cargo_toml.is_file() {
         return Err(Error::NoCrate { folder: folder.to_owned() });
@@ -57,7 +64,7 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
     ensure_target(folder, progress)?;
     progress.compiling(&manifest.name, folder);
 
-    let (artifact, cargo_fresh) = compile(folder, &cargo_toml, debug, progress)?;
+    let Compiled { artifact, fresh, took } = compile(folder, &cargo_toml, debug, progress)?;
     let mut raw = std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
     names::blank_hashes(&mut raw);
     let inspection =
@@ -68,8 +75,31 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
         .map_err(|error| Error::Component { path: artifact.clone(), error })?;
     let warnings = agreement::capabilities(&manifest, &functions, &manifest_path)?;
 
-    let described = section::with_manifest(&raw, &manifest.to_json());
     let out = artifact.with_file_name("rapidbyte").join(format!("{}.wasm", manifest.name));
+    describe(&raw, manifest, out, warnings, (fresh, took))
+}
+
+/// Finishes what the tool of another language made. Components of these import the whole contract whatever they use, so
+/// what they call cannot be told from it; the conformance suite watches them run.
+fn describe_made(made: scripted::Made, manifest: Manifest, folder: &Path) -> Result<BuiltConnector, Error> {
+    let artifact = &made.component;
+    let raw = std::fs::read(artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
+    let raw = section::with_config_schema(&raw, &made.config_schema);
+    let inspection =
+        component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
+    let manifest = agreement::complete(manifest, &inspection, &folder.join(MANIFEST_FILE_NAME))?;
+    describe(&raw, manifest, made.out, Vec::new(), (made.fresh, made.took))
+}
+
+/// Puts the manifest into the component, and that to its place.
+fn describe(
+    raw: &[u8],
+    manifest: Manifest,
+    out: PathBuf,
+    warnings: Vec<String>,
+    (fresh, tool_time): (bool, Duration),
+) -> Result<BuiltConnector, Error> {
+    let described = section::with_manifest(raw, &manifest.to_json());
     let written = write_if_changed(&out, &described)?;
     Ok(BuiltConnector {
         manifest,
@@ -77,7 +107,8 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
         size_bytes: described.len() as u64,
         digest: Sha256::digest(&described).iter().map(|byte| format!("{byte:02x}")).collect(),
         warnings,
-        fresh: cargo_fresh && !written,
+        fresh: fresh && !written,
+        tool_time,
     })
 }
 
@@ -94,12 +125,19 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     Manifest::from_yaml(&text, &path.display().to_string()).map_err(Error::Document)
 }
 
+/// What Cargo made.
+struct Compiled {
+    artifact: PathBuf,
+    fresh: bool,
+    took: Duration,
+}
+
 fn compile(
     folder: &Path,
     cargo_toml: &Path,
     debug: bool,
     progress: &mut dyn BuildProgress,
-) -> Result<(PathBuf, bool), Error> {
+) -> Result<Compiled, Error> {
     let metadata = metadata(cargo_toml)
         .map_err(|error| Error::Cargo { folder: folder.to_owned(), message: error.to_string() })?;
     let cargo_toml = std::fs::canonicalize(cargo_toml)
@@ -118,6 +156,7 @@ fn compile(
         command.arg("--release");
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let began = Instant::now();
     let mut child = command.spawn().map_err(|source| Error::NoTool { program: "cargo", source })?;
 
     // Cargo's messages are read on another thread, so that neither pipe can fill up and stop it.
@@ -148,7 +187,10 @@ fn compile(
     if !status.success() {
         return Err(Error::Compile { folder: folder.to_owned() });
     }
-    messages.join().ok().flatten().ok_or_else(|| Error::NoComponent { folder: folder.to_owned() })
+    let took = began.elapsed();
+    let made = messages.join().ok().flatten();
+    let (artifact, fresh) = made.ok_or_else(|| Error::NoComponent { folder: folder.to_owned() })?;
+    Ok(Compiled { artifact, fresh, took })
 }
 
 /// What cargo knows of the crate and, where they can be resolved without a network, its dependencies.
@@ -197,7 +239,9 @@ fn remapping(metadata: &Metadata, debug: bool) -> Vec<String> {
 fn asks_for_debug_information(workspace: &Path) -> bool {
     let manifest = std::fs::read_to_string(workspace.join("Cargo.toml")).unwrap_or_default();
     let manifest: Option<toml::Table> = manifest.parse().ok();
-    manifest.and_then(|manifest| Some(manifest.get("profile")?.get("release")?.get("debug").is_some())) == Some(true) || std::env::var_os("CARGO_PROFILE_RELEASE_DEBUG").is_some()
+    manifest.and_then(|manifest| Some(manifest.get("profile")?.get("release")?.get("debug").is_some()))
+        == Some(true)
+        || std::env::var_os("CARGO_PROFILE_RELEASE_DEBUG").is_some()
 }
 
 fn default_cargo_home() -> Option<PathBuf> {

@@ -168,8 +168,11 @@ fn table(report: &Report) -> String {
 /// What there is to say of a clause that did not pass.
 pub(super) fn explain(outcome: &Outcome) -> Option<String> {
     let mut text = format!("{}: {}\n  {}", outcome.clause, word(outcome), outcome.verdict.message()?);
-    let lines =
-        [("expected", outcome.expected.as_deref()), ("found", outcome.found.as_deref()), ("hint", outcome.hint)];
+    let lines = [
+        ("expected", outcome.expected.as_deref()),
+        ("found", outcome.found.as_deref()),
+        ("hint", outcome.hint),
+    ];
     for (word, line) in lines {
         if let Some(line) = line {
             text.push_str(&format!("\n  {word:>8}: {line}"));
