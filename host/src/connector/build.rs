@@ -15,7 +15,7 @@ use rapidbyte_pipeline::manifest::MANIFEST_FILE_NAME;
 use rapidbyte_wasm::component;
 use sha2::{Digest, Sha256};
 
-use super::{agreement, scripted, section};
+use super::{agreement, names, scripted, section};
 use crate::error::HostError as Error;
 
 /// The target every connector is compiled for.
@@ -65,7 +65,8 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
     progress.compiling(&manifest.name, folder);
 
     let Compiled { artifact, fresh, took } = compile(folder, &cargo_toml, debug, progress)?;
-    let raw = std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
+    let mut raw = std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
+    names::blank_hashes(&mut raw);
     let inspection =
         component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
     let manifest_path = folder.join(MANIFEST_FILE_NAME);
