@@ -80,16 +80,18 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
     describe(&raw, manifest, out, warnings, (fresh, took))
 }
 
-/// Finishes what the tool of another language made. Components of these import the whole contract whatever they use, so
-/// what they call cannot be told from it; the conformance suite watches them run.
+/// Finishes what the tool of another language made.
 fn describe_made(made: scripted::Made, manifest: Manifest, folder: &Path) -> Result<BuiltConnector, Error> {
     let artifact = &made.component;
+    let broken = |error| Error::Component { path: artifact.clone(), error };
     let raw = std::fs::read(artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
     let raw = section::with_config_schema(&raw, &made.config_schema);
-    let inspection =
-        component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
-    let manifest = agreement::complete(manifest, &inspection, &folder.join(MANIFEST_FILE_NAME))?;
-    describe(&raw, manifest, made.out, Vec::new(), (made.fresh, made.took))
+    let inspection = component::inspect(&raw).map_err(broken)?;
+    let manifest_path = folder.join(MANIFEST_FILE_NAME);
+    let manifest = agreement::complete(manifest, &inspection, &manifest_path)?;
+    let functions = component::host_functions(&raw).map_err(broken)?;
+    let warnings = agreement::capabilities(&manifest, &functions, &manifest_path)?;
+    describe(&raw, manifest, made.out, warnings, (made.fresh, made.took))
 }
 
 /// Puts the manifest into the component, and that to its place.

@@ -11,7 +11,7 @@
  */
 
 import { files } from "./rapidbyte/files.js";
-import { Checkpoint, ConnectorError, configError, internalError } from "./rapidbyte/index.js";
+import { Checkpoint, ConnectorError, configError, internalError, schemaError } from "./rapidbyte/index.js";
 
 /** The files of one (pipeline, stream, partition). */
 export class Store {
@@ -24,6 +24,8 @@ export class Store {
     this.prefix = `part-${stream.partition.index}`;
     this.receipt = `${task}.json`;
     this.pending = `${task}.tmp`;
+    this.columns = stream.schema.fields.map(described);
+    this.mayRelax = stream.policies?.nullabilityChange !== "fail";
     files.makeFolder(this.folder);
     files.makeFolder(this.receipts);
   }
@@ -35,17 +37,34 @@ export class Store {
       files.remove(this.pending);
       return undefined;
     }
-    let checkpoint, publish;
+    let checkpoint, publish, columns;
     try {
       const stored = JSON.parse(text);
       checkpoint = Checkpoint.fromStored(stored);
       publish = stored.publish;
+      columns = new Map(stored.columns.map((column) => [column.name, column]));
     } catch {
       throw internalError("bad_receipt", `receipt \`${this.receipt}\` was not written by this connector`);
     }
     if (publish && !files.exists(`${this.folder}/${publish}`)) this.#publish(publish);
     files.remove(this.pending);
+    this.#compare(columns);
     return checkpoint;
+  }
+
+  /** All files of a stream have the same columns. CHANGE: a database can alter its table, by `stream.policies`. */
+  #compare(written) {
+    const refuse = (name, what) => {
+      throw schemaError("schema_changed", `column \`${name}\` ${what}: write to another folder, or drop this one`);
+    };
+    for (const { name, type, nullable } of this.columns) {
+      const old = written.get(name);
+      if (!old) refuse(name, "is new");
+      if (old.type !== type) refuse(name, `was \`${old.type}\` and is \`${type}\``);
+      if (nullable && !old.nullable && !this.mayRelax) refuse(name, "may be null now");
+      written.delete(name);
+    }
+    for (const name of written.keys()) refuse(name, "is gone");
   }
 
   /** Takes rows for the next commit. */
@@ -63,7 +82,7 @@ export class Store {
       throw configError("path", `has \`${this.folder}/${publish}\`, which no receipt knows`, "file_exists");
     const temporary = `${this.receipt}.tmp`;
     const writer = files.writer(temporary);
-    writer.append(JSON.stringify({ ...checkpoint.stored(), publish: publish ?? null }));
+    writer.append(JSON.stringify({ ...checkpoint.stored(), columns: this.columns, publish: publish ?? null }));
     writer.finish();
     files.rename(temporary, this.receipt);
     files.syncFolder(this.receipts);
@@ -80,6 +99,12 @@ export class Store {
     files.rename(this.pending, `${this.folder}/${name}`);
     files.syncFolder(this.folder);
   }
+}
+
+/** A column for the receipt, its type with those of its children. */
+function described({ name, type, nullable, children }) {
+  const inner = children.map(described).map((child) => `${child.name}: ${child.type}`);
+  return { name, type: inner.length ? `${type}<${inner.join(", ")}>` : type, nullable };
 }
 
 /** Tries whether a file can be made and removed. */

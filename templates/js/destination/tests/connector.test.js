@@ -69,6 +69,19 @@ test("what is wrong has its error", async () => {
   await assert.rejects(write([rows(1)]), { code: "bad_receipt" });
 });
 
+test("columns that changed are refused by name", async () => {
+  await write([rows(1), checkpoint(1)]);
+  const connector = await host.open(Connector, { path: folder });
+  const again = (...fields) => (policies) => connector.write("orders", schema(...fields), [], { policies });
+  const [id, name] = SCHEMA.fields;
+  await assert.rejects(again(id, name, new Field("extra", "utf8"))(), { category: "schema", message: /`extra` is new/ });
+  await assert.rejects(again(id)(), { category: "schema", message: /`name` is gone/ });
+  await assert.rejects(again(id, new Field("name", "int64"))(), { category: "schema", message: /`name` was `utf8` and is `int64`/ });
+  const relaxed = again(new Field("id", "int64"), name);
+  await assert.rejects(relaxed({ nullabilityChange: "fail" }), { category: "schema", message: /`id` may be null/ });
+  await relaxed({ nullabilityChange: "allow" });
+});
+
 test("odd names stay inside", async () => {
   await write([rows(1), checkpoint(1)], {}, "../a/B");
   assert.deepEqual(written("%2e.%2fa%2f%42"), [1]);

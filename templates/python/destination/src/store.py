@@ -13,7 +13,7 @@ import json
 import os
 from pathlib import Path
 
-from rapidbyte import Checkpoint, ConnectorError, config_error, internal_error, permission_error
+from rapidbyte import Checkpoint, ConnectorError, config_error, internal_error, permission_error, schema_error
 
 
 class Store:
@@ -26,6 +26,8 @@ class Store:
         self.prefix = f"part-{stream.partition[0]}"
         self.receipt, self.pending = receipts / f"{task}.json", receipts / f"{task}.tmp"
         self.rows = None
+        self.columns = [_described(column) for column in stream.schema.fields]
+        self.may_relax = stream.policies.get("nullability_change") != "fail"
         with _Failing(path):
             for folder in (self.folder, receipts):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -39,12 +41,32 @@ class Store:
             try:
                 stored = json.loads(self.receipt.read_text("utf-8"))
                 checkpoint, publish = Checkpoint.from_json(stored), stored["publish"]
+                columns = {column["name"]: column for column in stored["columns"]}
             except (ValueError, KeyError, TypeError):
                 raise internal_error("bad_receipt", f"receipt `{self.receipt}` was not written by this connector") from None
             if publish and not (self.folder / publish).exists():
                 self._publish(publish)
             self.pending.unlink(missing_ok=True)
+            self._compare(columns)
             return checkpoint
+
+    def _compare(self, written):
+        """All files of a stream have the same columns. CHANGE: a database can alter its table, by `stream.policies`."""
+
+        def refuse(name, what):
+            message = f"column `{name}` {what}: write to another folder, or drop this one"
+            raise schema_error("schema_changed", message)
+
+        for new in self.columns:
+            name, old = new["name"], written.pop(new["name"], None)
+            if old is None:
+                refuse(name, "is new")
+            if old["type"] != new["type"]:
+                refuse(name, f"was `{old['type']}` and is `{new['type']}`")
+            if new["nullable"] and not old["nullable"] and not self.may_relax:
+                refuse(name, "may be null now")
+        for name in written:
+            refuse(name, "is gone")
 
     def add(self, text):
         """Takes rows for the next commit."""
@@ -65,7 +87,7 @@ class Store:
                     raise config_error("path", f"has `{self.folder / publish}`, which no receipt knows", code="file_exists")
             temporary = self.receipt.with_suffix(".json.tmp")
             file = open(temporary, "w", encoding="utf-8")
-            json.dump({**checkpoint.to_json(), "publish": publish}, file)
+            json.dump({**checkpoint.to_json(), "columns": self.columns, "publish": publish}, file)
             _close_durably(file)
             os.replace(temporary, self.receipt)
             _sync_folder(self.receipt.parent)
@@ -76,6 +98,13 @@ class Store:
     def _publish(self, name):
         os.replace(self.pending, self.folder / name)
         _sync_folder(self.folder)
+
+
+def _described(column):
+    """A column for the receipt, its type with those of its children."""
+    inner = [_described(child) for child in column.children]
+    types = ", ".join(f"{child['name']}: {child['type']}" for child in inner)
+    return {"name": column.name, "type": f"{column.type}<{types}>" if inner else column.type, "nullable": column.nullable}
 
 
 def _close_durably(file):

@@ -76,6 +76,24 @@ class DestinationTest(unittest.TestCase):
             self.write(rows(1))
         self.assertEqual(raised.exception.code, "bad_receipt")
 
+    def test_columns_that_changed_are_refused_by_name(self):
+        self.write(rows(1), checkpoint(1))
+        connector = self.host.open(Connector, {"path": str(self.folder)})
+        identity, name = SCHEMA.fields
+        for fields, what in [
+            ((identity, name, Field("extra", "utf8")), "`extra` is new"),
+            ((identity,), "`name` is gone"),
+            ((identity, Field("name", "int64")), "`name` was `utf8` and is `int64`"),
+        ]:
+            with self.assertRaises(ConnectorError) as raised:
+                self.host.write(connector, "orders", Schema.of(*fields), [])
+            self.assertEqual(raised.exception.category, "schema")
+            self.assertIn(what, raised.exception.message)
+        relaxed = Schema.of(Field("id", "int64"), name)
+        with self.assertRaises(ConnectorError):
+            self.host.write(connector, "orders", relaxed, [], policies={"nullability_change": "fail"})
+        self.host.write(connector, "orders", relaxed, [], policies={"nullability_change": "allow"})
+
     def test_odd_names_stay_inside(self):
         self.write(rows(1), checkpoint(1), name="../a/B")
         self.assertEqual(self.written("%2e.%2fa%2f%42"), [1])

@@ -219,7 +219,13 @@ export class Input {
 
   /** Tells the host that everything before this checkpoint is durable, and the checkpoint with it. */
   committed(checkpoint) {
-    current().checkpoint("destination", checkpoint);
+    try {
+      current().checkpoint("destination", checkpoint);
+    } catch (error) {
+      // That it could not be told changes nothing about it.
+      if (error instanceof ConnectorError) error.commit = "after_commit_confirmed";
+      throw error;
+    }
     this.checkpoints += 1;
   }
 

@@ -264,7 +264,12 @@ class Input:
 
     def committed(self, checkpoint):
         """Tells the host that everything before this checkpoint is durable, and the checkpoint with it."""
-        host.current().checkpoint("destination", checkpoint)
+        try:
+            host.current().checkpoint("destination", checkpoint)
+        except ConnectorError as error:
+            # That it could not be told changes nothing about it.
+            error.commit = "after_commit_confirmed"
+            raise
         self.checkpoints += 1
 
     def summary(self):
