@@ -45,6 +45,11 @@ const JAVASCRIPT: Language = Language {
     connector: "src/connector.js",
 };
 
+/// Where scaffolded projects are built, those in Rust among them.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("scaffolded")
+}
+
 /// A scaffolded project with its tools.
 struct Scaffolded {
     project: Project,
@@ -56,7 +61,8 @@ impl Scaffolded {
     fn new(language: &'static Language, name: &'static str) -> Self {
         let project = Project::new();
         let scaffold = ["connector", "scaffold", "--name", name, "--lang", language.flag];
-        let outcome = project.rapidbyte(scaffold).run().expect(0);
+        let outcome =
+            project.rapidbyte(scaffold).env("RAPIDBYTE_HOME", target().join("home")).run().expect(0);
         assert_eq!(outcome.stdout, format!("{name}\n"));
         let tools = installed(language, &project.path(name));
         std::os::unix::fs::symlink(tools, project.path(name).join(language.tools)).expect("a link");
@@ -65,10 +71,11 @@ impl Scaffolded {
 
     /// `rapidbyte` in the project's folder.
     fn rapidbyte(&self, arguments: &[&str]) -> Invocation {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scaffolded");
         let invocation = self.project.rapidbyte(arguments).in_folder(&self.project.path(self.name));
-        // The other end of the example pipelines is a crate, locked to versions that building this binary has fetched.
-        invocation.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true")
+        // The other end of the example pipelines is a crate, locked to versions that building this binary has fetched. It
+        // lies in the home, and is compiled once for all that have the same.
+        let invocation = invocation.env("RAPIDBYTE_HOME", target().join("home"));
+        invocation.env("CARGO_TARGET_DIR", target()).env("CARGO_NET_OFFLINE", "true")
     }
 
     fn command(&self, words: &[&str]) -> Command {
