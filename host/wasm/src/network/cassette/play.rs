@@ -451,7 +451,8 @@ mod tests {
         };
         assert_eq!(fits("token: ******\n", "token: longer-secret\n"), Ok((14, 0)));
         assert_eq!(fits("token: ******\n", "token: longer"), Ok((7, 6)), "may become the secret");
-        assert_eq!(fits("token: ******\n", "token: something else\n"), Err((7, 7)));
+        assert_eq!(fits("token: ******\n", "token: c29tZXRoaW5n"), Ok((7, 12)), "base64 may hold the secret");
+        assert_eq!(fits("token: ******\n", "token: something that no secret is as long as\n"), Err((7, 7)));
         assert_eq!(fits("abc", "ab"), Ok((2, 0)));
         assert_eq!(fits("abc", "abd"), Err((2, 2)));
         assert_eq!(fits("abc", "abcd"), Err((3, 3)));
