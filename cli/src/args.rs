@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use rapidbyte_host::wasm::NativeTarget;
+
+use crate::report::Failure;
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
 #[derive(Debug, Parser)]
@@ -12,6 +16,8 @@ Examples:
   rapidbyte run pipelines/orders.yaml         Move what is new
   rapidbyte check pipelines/orders.yaml       Find out what is wrong before anything moves
   rapidbyte schema discover pipelines/orders.yaml
+  rapidbyte connector scaffold --name source-jira
+  rapidbyte connector scaffold --name source-jira --lang python
   rapidbyte connector build connectors/source-jira
 
 Environment:
@@ -84,6 +90,7 @@ Examples:
   rapidbyte run pipelines/orders.yaml
   rapidbyte run pipelines/                    Every .yaml and .yml file in it
   rapidbyte run pipelines/orders.yaml --stream orders --stream items
+  rapidbyte run pipelines/orders.yaml --record cassettes/orders
   rapidbyte run pipelines/orders.yaml --format json | jq .memory_peak_bytes")]
 pub struct RunArgs {
     /// The pipeline document, or a folder of them
@@ -92,6 +99,19 @@ pub struct RunArgs {
     /// Only this stream (may be given several times)
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
+    #[command(flatten)]
+    pub cassettes: CassetteArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Network cassettes (docs/cassettes.md)")]
+pub struct CassetteArgs {
+    /// Record to this folder what connectors exchange with the network, secrets masked
+    #[arg(long, value_name = "DIR", conflicts_with = "replay")]
+    pub record: Option<PathBuf>,
+    /// Serve connectors from this recording instead of the network
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -105,6 +125,8 @@ Examples:
 pub struct CheckArgs {
     /// The pipeline document
     pub pipeline: PathBuf,
+    #[command(flatten)]
+    pub cassettes: CassetteArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,16 +155,38 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub enum ConnectorCommand {
-    /// Build a connector crate to a WebAssembly component and compile that for this machine
+    /// Make a new connector project that builds, passes its tests and runs as it is
     #[command(after_help = "\
-The component with its manifest inside is named on stdout. It runs on any machine: name it under `use:`.
+The project's folder is named on stdout. On a terminal you are asked for what is missing; elsewhere a missing \
+name is an error. Nothing is ever overwritten.
 
 Examples:
-  rapidbyte connector build                   The crate in this folder
+  rapidbyte connector scaffold                Asks for the name
+  rapidbyte connector scaffold --name source-jira
+  rapidbyte connector scaffold --name jira --role destination --path connectors/jira")]
+    Scaffold(ScaffoldArgs),
+    /// Unpack the SDK that this version builds connectors with, and name its folder
+    #[command(after_help = "\
+Scaffolding does this by itself. It is for other machines that a scaffolded project is built on: name the \
+folder in its `Cargo.toml` and `pipeline.yaml`.
+
+Examples:
+  rapidbyte connector sdk")]
+    Sdk,
+    /// Build a connector project to a WebAssembly component and compile that for this machine
+    #[command(after_help = "\
+The component with its manifest inside is named on stdout. It runs on any machine: name it under `use:`.
+A project with a `Cargo.toml` is built by Cargo, one with a `pyproject.toml` by the `componentize-py` in its \
+`.venv`, one with a `package.json` by the `componentize-js` in its `node_modules`.
+
+Examples:
+  rapidbyte connector build                   The project in this folder
   rapidbyte connector build connectors/source-jira
-  rapidbyte connector build --debug           Quicker to build, slower to run")]
+  rapidbyte connector build --debug           Quicker to build, slower to run
+  rapidbyte connector build --verbose         And what the component is made of, crate by crate
+  rapidbyte connector build --target aarch64-apple-darwin --target x86_64-pc-windows-msvc")]
     Build {
-        /// The crate's folder
+        /// The project's folder
         #[arg(value_name = "PATH", default_value = ".")]
         path: PathBuf,
         /// Build with Cargo's release profile (this is the default)
@@ -151,7 +195,153 @@ Examples:
         /// Build with Cargo's dev profile
         #[arg(long)]
         debug: bool,
+        /// Compile for this platform too, into a file beside the component (may be given several times)
+        #[arg(long = "target", value_name = "TRIPLE", value_parser = native_target())]
+        targets: Vec<NativeTarget>,
     },
+    /// Prove that a connector keeps the contract: the conformance suite
+    Test(TestArgs),
+    /// Build and test a connector again, or run a pipeline with it, each time a file is saved
+    Dev(DevArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Works on a built component of any language, or on a crate's folder, which is built first. What it is opened with stands in \
+`conformance.yaml` beside it (docs/conformance.md); `--config` sets single keys. Ends with 5 if a clause is broken.
+
+Examples:
+  rapidbyte connector test                    The connector in this folder
+  rapidbyte connector test source_jira.wasm --config url=http://localhost:8080
+  rapidbyte connector test --clause resume-every-checkpoint
+  rapidbyte connector test --clause faults-combined --seed 7
+  rapidbyte connector test --report junit conformance.xml --certificate conformance.json
+  rapidbyte connector test --record cassettes   What it exchanges with the network, to be replayed
+  rapidbyte connector test --replay cassettes   The same without a network, faults included
+  rapidbyte connector test --list             Every clause, with what it promises")]
+pub struct TestArgs {
+    /// A component, or a connector crate's folder
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub path: PathBuf,
+    /// A key of the connector's config, over the fixture's (may be given several times)
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub config: Vec<(String, String)>,
+    /// A fixture in place of the `conformance.yaml` beside the connector
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Only this clause (may be given several times)
+    #[arg(long = "clause", value_name = "NAME")]
+    pub clauses: Vec<String>,
+    /// Show the clauses and test nothing
+    #[arg(long)]
+    pub list: bool,
+    /// What random choices begin from; every report names it
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub seed: u64,
+    /// Write a report, too: `junit` or `json`, and where to
+    #[arg(long, num_args = 2, value_names = ["junit|json", "FILE"])]
+    pub report: Option<Vec<String>>,
+    /// Write a certificate for publishing: an in-toto test result about the component's digest
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    #[command(flatten)]
+    pub cassettes: CassetteArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Watches the connector's folder and the crates beside it that it is built from, except for what version control \
+ignores. What is wrong stays on the screen until it is mended. A save that leaves the component, the fixture and \
+the data in `fixtures/` as they were tests nothing again. Enter does it again, Ctrl-C ends.
+
+Examples:
+  rapidbyte connector dev                     Test the connector in this folder on each save
+  rapidbyte connector dev --clause resume-every-checkpoint
+  rapidbyte connector dev --run pipeline.yaml
+  rapidbyte connector dev --replay fixtures/cassette
+  rapidbyte connector dev --format json | jq -c '{cycle, outcome, seconds}'")]
+pub struct DevArgs {
+    /// The connector's folder
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub path: PathBuf,
+    /// Run this pipeline in place of the tests
+    #[arg(long, value_name = "PIPELINE", conflicts_with_all = ["config", "config_file", "clauses"])]
+    pub run: Option<PathBuf>,
+    /// A key of the connector's config, over the fixture's (may be given several times)
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub config: Vec<(String, String)>,
+    /// A fixture in place of the `conformance.yaml` beside the connector
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Only this clause (may be given several times)
+    #[arg(long = "clause", value_name = "NAME")]
+    pub clauses: Vec<String>,
+    /// Serve connectors from this recording instead of the network
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    Junit,
+    Json,
+}
+
+impl ReportFormat {
+    pub fn parse(word: &str) -> Result<Self, Failure> {
+        match word {
+            "junit" => Ok(ReportFormat::Junit),
+            "json" => Ok(ReportFormat::Json),
+            _ => Err(Failure::usage("report_format", format!("`{word}` is no kind of report"))
+                .hint("write `--report junit FILE` or `--report json FILE`")),
+        }
+    }
+}
+
+/// `key=value`; the value may hold anything.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write `key=value`".to_owned()),
+    }
+}
+
+/// Reads the triple of a platform that connectors can be compiled for.
+fn native_target() -> impl TypedValueParser<Value = NativeTarget> {
+    PossibleValuesParser::new(NativeTarget::ALL.map(NativeTarget::triple))
+        .try_map(|triple| NativeTarget::parse(&triple).ok_or("no such platform"))
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ScaffoldArgs {
+    /// What to call it: `source-…`, `dest-…` or `transform-…`
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What it is for; by default what its name begins with
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub role: Option<Role>,
+    /// The language it is written in
+    #[arg(long, value_enum, value_name = "LANGUAGE", default_value_t = Language::Rust)]
+    pub lang: Language,
+    /// The project's folder, new or empty [default: the name, in this folder]
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    Source,
+    Destination,
+    Transform,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    Rust,
+    Python,
+    #[value(alias = "javascript")]
+    Js,
 }
 
 #[derive(Debug, Subcommand)]

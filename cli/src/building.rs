@@ -56,5 +56,9 @@ fn says_that_it_ended(line: &str) -> bool {
 fn from_here(folder: &Path) -> PathBuf {
     let plain = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
-    plain.strip_prefix(&here).map(Path::to_owned).unwrap_or(plain)
+    match plain.strip_prefix(&here) {
+        Ok(below) if below.as_os_str().is_empty() => PathBuf::from("."),
+        Ok(below) => below.to_owned(),
+        Err(_) => plain,
+    }
 }

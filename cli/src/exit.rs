@@ -8,6 +8,7 @@ use rapidbyte_host::core::ports::StateError;
 use rapidbyte_host::core::{ConnectorError, ErrorCategory};
 use rapidbyte_host::engine::{Fault, Origin};
 use rapidbyte_host::error::Actor;
+use rapidbyte_host::scaffold::Error as Scaffold;
 
 use crate::report::Failure;
 
@@ -111,7 +112,11 @@ impl Exit {
         let error = error.downcast_ref::<HostError>()?;
         Some(match (error, error.actor()) {
             (HostError::State(StateError::Busy { .. }), _) => Exit::Busy,
-            (HostError::UnknownStream { .. }, _) => Exit::Usage,
+            (
+                HostError::UnknownStream { .. }
+                | HostError::Scaffold(Scaffold::Name(_) | Scaffold::Exists { .. }),
+                _,
+            ) => Exit::Usage,
             (HostError::Fault(fault), _) => Exit::of_fault(fault),
             // The signal's own exit takes its place.
             (_, Actor::Operator) => Exit::Failed,

@@ -18,6 +18,7 @@ mod report;
 mod runtime;
 mod settings;
 mod table;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -30,6 +30,11 @@ impl Failure {
         Self::new(Exit::Usage, code, message)
     }
 
+    /// A document of the user's is wrong.
+    pub fn document(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Exit::Document, code, message)
+    }
+
     /// This machine lacks something.
     pub fn environment(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(Exit::Environment, code, message)

@@ -16,6 +16,8 @@ use crate::report::Failure;
 pub struct Settings {
     pub format: Format,
     pub quiet: bool,
+    /// Whether details are asked for.
+    pub verbose: bool,
     /// Whether somebody watches: stderr is a terminal.
     pub watched: bool,
     pub log: LogSettings,
@@ -64,7 +66,15 @@ impl Settings {
             environment: Arc::new(move |name| variables.get(name).cloned()),
             redactor: Redactor::default(),
         };
-        Ok(Settings { format: global.format, quiet: global.quiet, watched, log, faults, host })
+        Ok(Settings {
+            format: global.format,
+            quiet: global.quiet,
+            verbose: global.verbose > 0,
+            watched,
+            log,
+            faults,
+            host,
+        })
     }
 }
 

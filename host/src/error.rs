@@ -6,7 +6,9 @@ use rapidbyte_core::ConnectorError;
 use rapidbyte_core::ports::StateError;
 use rapidbyte_engine::Fault;
 use rapidbyte_pipeline::DocumentErrors;
+use rapidbyte_scaffold::Error as Scaffold;
 use rapidbyte_wasm::ComponentError;
+use rapidbyte_wasm::network::cassette::CassetteError;
 
 /// Who can mend an error; the command line's exit codes follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,11 @@ pub enum HostError {
         #[source]
         source: std::io::Error,
     },
+    /// A project in a language whose tool is not installed.
+    #[error("`{tool}` is not installed for `{}`", folder.display())]
+    NoComponentizer { tool: &'static str, install: &'static str, folder: PathBuf },
+    #[error("`{}` is no JSON: {message}", path.display())]
+    BadSchema { path: PathBuf, message: String },
     #[error("the Rust target for WebAssembly components is not installed")]
     NoTarget { install: String },
     #[error("cargo failed in `{}`: {message}", folder.display())]
@@ -81,6 +88,13 @@ pub enum HostError {
     Cancelled,
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Cassette(#[from] CassetteError),
+    /// A recording was played and something else was done.
+    #[error("{message}")]
+    NotAsRecorded { message: String },
+    #[error(transparent)]
+    Scaffold(#[from] rapidbyte_scaffold::Error),
 }
 
 impl HostError {
@@ -96,7 +110,8 @@ impl HostError {
             Self::Cancelled => "cancelled",
             Self::NoManifest { .. } => "connector_no_manifest",
             Self::NoCrate { .. } => "connector_no_crate",
-            Self::NoTool { .. } => "tool_missing",
+            Self::NoTool { .. } | Self::NoComponentizer { .. } => "tool_missing",
+            Self::BadSchema { .. } => "config_schema_malformed",
             Self::NoTarget { .. } => "rust_target_missing",
             Self::Cargo { .. } => "cargo_failed",
             Self::Compile { .. } => "connector_does_not_compile",
@@ -104,6 +119,12 @@ impl HostError {
             Self::Component { error, .. } => error.code(),
             Self::NotDescribed { .. } => "connector_not_described",
             Self::Disagree { .. } => "connector_manifest_disagrees",
+            Self::Cassette(_) => "cassette",
+            Self::NotAsRecorded { .. } => "cassette_mismatch",
+            Self::Scaffold(Scaffold::Name(_)) => "bad_name",
+            Self::Scaffold(Scaffold::Exists { .. }) => "folder_exists",
+            Self::Scaffold(Scaffold::Path { .. }) => "path_not_usable",
+            Self::Scaffold(Scaffold::Write { .. }) => "file",
             Self::State(StateError::Busy { .. }) => "state_busy",
             Self::State(StateError::TooNew { .. }) => "state_too_new",
             Self::State(StateError::Unavailable { .. }) => "state_unavailable",
@@ -117,17 +138,22 @@ impl HostError {
             Self::Cancelled => Actor::Operator,
             Self::NoManifest { .. }
             | Self::NoCrate { .. }
+            | Self::BadSchema { .. }
             | Self::Compile { .. }
             | Self::NoComponent { .. }
             | Self::Component { .. }
             | Self::NotDescribed { .. }
+            | Self::NotAsRecorded { .. }
             | Self::Disagree { .. } => Actor::Connector,
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Engine(_)
             | Self::NoTool { .. }
+            | Self::NoComponentizer { .. }
             | Self::NoTarget { .. }
             | Self::Cargo { .. }
+            | Self::Cassette(_)
+            | Self::Scaffold(_)
             | Self::State(_) => Actor::Environment,
         }
     }
@@ -140,6 +166,10 @@ impl HostError {
             Self::NoTool { program: "cargo" | "rustc", .. } => {
                 "install Rust, or use connectors that are built already (`use: ./name.wasm`)".to_owned()
             }
+            Self::NoTool { program: "node", .. } => "install Node.js 20 or newer".to_owned(),
+            Self::NoComponentizer { install, folder, .. } => {
+                format!("run `cd {} && {install}`", folder.display())
+            }
             Self::NoTarget { install } => format!("run `{install}`"),
             Self::NoComponent { .. } => "the crate needs `[lib] crate-type = [\"cdylib\"]`".to_owned(),
             Self::Component { .. } => {
@@ -148,6 +178,21 @@ impl HostError {
             }
             Self::NotDescribed { .. } => {
                 "build it with `rapidbyte connector build`, which puts the manifest into the component".to_owned()
+            }
+            Self::Cassette(CassetteError::NotEmpty { .. }) => "name another folder, or delete this one".to_owned(),
+            Self::Cassette(CassetteError::NoRecording { .. }) => "make one with `--record`".to_owned(),
+            Self::NotAsRecorded { .. } => {
+                "if connector and pipeline are right, record anew with `--record`".to_owned()
+            }
+            Self::Scaffold(Scaffold::Name(bad)) => match &bad.suggestion {
+                Some(suggestion) => format!("`{suggestion}` would do"),
+                None => "name it like `source-jira`".to_owned(),
+            },
+            Self::Scaffold(Scaffold::Exists { .. }) => {
+                "nothing is overwritten: name another folder with `--path`, or remove this one".to_owned()
+            }
+            Self::Scaffold(Scaffold::Path { .. }) => {
+                "set RAPIDBYTE_HOME to a folder without quotes and other special characters in its path".to_owned()
             }
             Self::State(StateError::Busy { .. }) => "wait for that run to end, or stop it".to_owned(),
             Self::State(StateError::TooNew { .. }) => "use the newer version of rapidbyte that wrote it".to_owned(),

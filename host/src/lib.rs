@@ -9,12 +9,14 @@
 //! | [`wasm`] | Wasmtime: bindings, imports, sandbox, compiled-code cache |
 //! | [`state`] | cursors, runs and connector state in SQLite |
 //! | [`pipeline`] | text to checked pipeline documents and manifests; no I/O |
+//! | [`scaffold`] | new connector projects, and the SDK that travels in the binary |
 //! | [`core`] | the contract's records, errors, limits, channel and the ports themselves |
 //!
 //! Here: [`connector`] takes a connector from its folder to something that can be started, [`operations`] are the
 //! commands, [`settings`] is all that the caller decides. Read `host/core/src/ports.rs` next, then
 //! `host/engine/src/pump.rs`.
 
+mod cassettes;
 pub mod connector;
 pub mod error;
 pub mod operations;
@@ -23,6 +25,7 @@ pub mod settings;
 pub use rapidbyte_core as core;
 pub use rapidbyte_engine as engine;
 pub use rapidbyte_pipeline as pipeline;
+pub use rapidbyte_scaffold as scaffold;
 pub use rapidbyte_state as state;
 pub use rapidbyte_wasm as wasm;
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use rapidbyte_core::redact::Redactor;
 
+use crate::cassettes::Cassettes;
 use crate::error::HostError;
 
 /// Marks a workspace: state lies in its `.rapidbyte` folder.
@@ -29,11 +30,12 @@ pub struct Settings {
 pub struct Host {
     pub(crate) settings: Settings,
     engine: OnceLock<Arc<rapidbyte_wasm::Engine>>,
+    pub(crate) cassettes: OnceLock<Cassettes>,
 }
 
 impl Host {
     pub fn new(settings: Settings) -> Self {
-        Host { settings, engine: OnceLock::new() }
+        Host { settings, engine: OnceLock::new(), cassettes: OnceLock::new() }
     }
 
     /// The Wasm engine with its cache of compiled code.

@@ -41,7 +41,7 @@ pub fn parse<C: serde::de::DeserializeOwned + ConfigSchema>(json: &str) -> Resul
 }
 
 /// serde quotes what it found (`invalid type: string "hunter2", expected u16`); the value goes, the rest stays.
-fn without_values(message: &str) -> String {
+pub(crate) fn without_values(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(start) = rest.find('"') {

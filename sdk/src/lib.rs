@@ -43,6 +43,7 @@
 //! | [`types`] | the contract's records: [`RunRequest`], [`StreamContext`], [`RunSummary`], … |
 //! | [`error`] | [`ConnectorError`] and its constructors |
 //! | [`net`] | [`HostTcpStream`] |
+//! | `http` | an HTTP client for REST connectors (feature `http`) |
 //! | [`schema`], [`config`] | [`ConfigSchema`] and the check of a configuration against it |
 //! | [`batch`] | frames: Arrow IPC with reused buffers |
 //! | [`testing`] | the in-memory host (native only) |
@@ -61,6 +62,8 @@ pub mod config;
 pub mod context;
 pub mod error;
 mod events;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod limits;
 pub mod net;
 mod role;
@@ -125,3 +128,8 @@ pub mod __private {
     #[cfg(target_family = "wasm")]
     pub use wit_bindgen;
 }
+
+/// The examples of the page about the SDK are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sdk.md")]
+mod page {}

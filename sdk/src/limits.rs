@@ -29,6 +29,17 @@ pub const INTERESTS_MAX: usize = 1024;
 /// Sessions open at once in one instance.
 pub const SESSIONS_MAX: usize = 1024;
 
+/// Silence of an HTTP server that is taken for its death; what proxies commonly allow is a minute, of which half is given
+/// to one try.
+#[cfg(feature = "http")]
+pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest answer of an HTTP server: several pages of any common API, and a fraction of a guest's 256 MB.
+#[cfg(feature = "http")]
+pub const HTTP_BODY_BYTES_MAX: usize = 16 * MIB;
+/// How much of a refusal's text goes into a message: what fits two lines of a terminal.
+#[cfg(feature = "http")]
+pub const HTTP_EXCERPT_CHARS_MAX: usize = 200;
+
 /// Frames waiting in a test pipe between two connectors, as between two real ones.
 #[cfg(not(target_family = "wasm"))]
 pub const PIPE_FRAMES: u32 = 4;

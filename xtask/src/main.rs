@@ -6,6 +6,7 @@
 mod bench;
 mod checks;
 mod connectors;
+mod pages;
 mod process;
 mod test;
 mod tools;
@@ -27,6 +28,7 @@ Tasks:
   fmt              Check the formatting of both workspaces
   lint             Run clippy over both workspaces, warnings are errors
   doc              Build the documentation of both workspaces, warnings are errors
+  pages            Write the generated pages of `docs/` anew: commands, exit codes, clauses, the contract
   ci               fmt, lint, doc, test
   bench [ARG…]     Run the benchmarks (`cargo xtask bench --help`)
 
@@ -63,6 +65,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "fmt" => checks::format(&workspace),
         "lint" => checks::lint(&workspace),
         "doc" => checks::documentation(&workspace),
+        "pages" => pages::write(&workspace),
         "ci" => {
             checks::format(&workspace)?;
             checks::lint(&workspace)?;

@@ -8,15 +8,24 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Who may use whom, of the product's own crates. Anything not listed uses none of them.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("rapidbyte-cli", &["rapidbyte-host"]),
+    ("rapidbyte-cli", &["rapidbyte-host", "rapidbyte-conformance"]),
+    ("rapidbyte-conformance", &["rapidbyte-host"]),
     (
         "rapidbyte-host",
-        &["rapidbyte-engine", "rapidbyte-wasm", "rapidbyte-state", "rapidbyte-pipeline", "rapidbyte-core"],
+        &[
+            "rapidbyte-engine",
+            "rapidbyte-wasm",
+            "rapidbyte-state",
+            "rapidbyte-scaffold",
+            "rapidbyte-pipeline",
+            "rapidbyte-core",
+        ],
     ),
     ("rapidbyte-engine", &["rapidbyte-pipeline", "rapidbyte-core"]),
     ("rapidbyte-pipeline", &["rapidbyte-core"]),
     ("rapidbyte-wasm", &["rapidbyte-core"]),
     ("rapidbyte-state", &["rapidbyte-core"]),
+    ("rapidbyte-scaffold", &[]),
     ("rapidbyte-core", &[]),
     ("rapidbyte-sdk", &["rapidbyte-sdk-macros"]),
     ("rapidbyte-sdk-macros", &[]),

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::CheckArgs;
 use crate::building::Building;
-use crate::commands::open;
+use crate::commands::{open, use_cassettes};
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone};
 use crate::progress::Progress;
@@ -21,6 +21,7 @@ use crate::runtime;
 pub fn check(host: &Host, args: &CheckArgs, printer: &Printer) -> Result<Exit> {
     let mut building = Building::new(printer);
     let document = open(host, &args.pipeline, printer)?;
+    use_cassettes(host, &args.cassettes)?;
     let observer = Arc::new(Progress::new(printer, false));
     let checking = host.check(&document, observer, Cancellation::new(), &mut building);
     let checked = runtime::block_on(checking)?.inspect_err(|error| building.explain(error))?;

@@ -10,11 +10,12 @@ mod state;
 use std::path::Path;
 
 use anyhow::Result;
+use rapidbyte_host::operations::connector::BuildOptions;
 use rapidbyte_host::operations::document::Document;
 use rapidbyte_host::pipeline::render;
 use rapidbyte_host::{Host, HostError};
 
-use crate::args::{Command, ConnectorCommand, SchemaCommand, StateCommand};
+use crate::args::{CassetteArgs, Command, ConnectorCommand, SchemaCommand, StateCommand};
 use crate::exit::Exit;
 use crate::printer::{Printer, paint};
 use crate::settings::Settings;
@@ -31,15 +32,33 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
         Command::Schema(SchemaCommand::Inspect { pipeline, stream }) => {
             schema::inspect::inspect(&host, &pipeline, &stream, printer)
         }
-        Command::Connector(ConnectorCommand::Build { path, release: _, debug }) => {
-            connector::build::build(&host, &path, debug, printer)
+        Command::Connector(ConnectorCommand::Build { path, release: _, debug, targets }) => {
+            let options = BuildOptions { folder: path, debug, targets, composition: settings.verbose };
+            connector::build::build(&host, &options, printer)
         }
+        Command::Connector(ConnectorCommand::Test(args)) => {
+            connector::test::test(&host, &args, settings, printer)
+        }
+        Command::Connector(ConnectorCommand::Dev(args)) => connector::dev::dev(&args, settings, printer),
+        Command::Connector(ConnectorCommand::Scaffold(args)) => {
+            connector::scaffold::scaffold(&host, args, printer)
+        }
+        Command::Connector(ConnectorCommand::Sdk) => connector::sdk::sdk(&host, printer),
         Command::State(StateCommand::Show { pipeline, runs }) => {
             state::show::show(&host, &pipeline, runs, printer)
         }
         Command::State(StateCommand::Reset { pipeline, stream, all: _ }) => {
             state::reset::reset(&host, &pipeline, stream.as_deref(), printer)
         }
+    }
+}
+
+/// Chooses the network that connectors get.
+fn use_cassettes(host: &Host, args: &CassetteArgs) -> Result<(), HostError> {
+    match (&args.record, &args.replay) {
+        (Some(folder), _) => host.record_network(folder),
+        (None, Some(folder)) => host.replay_network(folder),
+        (None, None) => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::args::RunArgs;
 use crate::building::Building;
-use crate::commands::open;
+use crate::commands::{open, use_cassettes};
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupted};
 use crate::memory;
@@ -25,6 +25,7 @@ use crate::settings::Settings;
 
 pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let files = host.documents(&args.pipeline)?;
+    use_cassettes(host, &args.cassettes)?;
     let mut outcomes = Vec::new();
     runtime::block_on(async {
         let cancellation = Cancellation::new();
@@ -40,7 +41,7 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
             if files.len() > 1 {
                 printer.status(Tone::Busy, "Running", file.display());
             }
-            let outcome = execute(host, file, args, settings, printer, &cancellation).await;
+            let outcome = execute(host, file, &args.streams, settings, printer, &cancellation).await;
             outcomes.push(outcome.judged(&interrupted));
         }
         anyhow::Ok(())
@@ -66,24 +67,24 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
 }
 
 /// What became of one document.
-struct Outcome {
+pub struct Outcome {
     file: String,
     result: Result<RunReport, Report>,
-    exit: Exit,
+    pub exit: Exit,
 }
 
 /// Runs one document and says how it went.
-async fn execute(
+pub async fn execute(
     host: &Host,
     file: &Path,
-    args: &RunArgs,
+    streams: &[String],
     settings: &Settings,
     printer: &Printer,
     cancellation: &Cancellation,
 ) -> Outcome {
     let progress: Arc<dyn Observer> = Arc::new(Progress::new(printer, settings.watched));
     let options = RunOptions {
-        streams: args.streams.clone(),
+        streams: streams.to_vec(),
         observer: settings.faults.before(progress),
         cancellation: cancellation.clone(),
     };
@@ -158,7 +159,7 @@ impl Outcome {
         self
     }
 
-    fn json(&self) -> OutcomeJson<'_> {
+    pub fn json(&self) -> OutcomeJson<'_> {
         let run = self.result.as_ref().ok();
         OutcomeJson {
             file: &self.file,
@@ -188,7 +189,7 @@ struct FolderJson<'a> {
 
 /// The result for a document.
 #[derive(Serialize)]
-struct OutcomeJson<'a> {
+pub struct OutcomeJson<'a> {
     file: &'a str,
     /// None: the document could not be read.
     pipeline: Option<&'a str>,

@@ -4,6 +4,8 @@
 // Each test file is a crate of its own and uses its part of this.
 #![allow(dead_code)]
 
+pub mod bare;
+
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -60,6 +62,30 @@ pub fn home() -> PathBuf {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
     std::fs::create_dir_all(&home).expect("the shared home");
     home
+}
+
+/// The target folder that scaffolded projects are built in, and a `RAPIDBYTE_HOME` with their SDK, so that what they depend on
+/// is compiled once for all; for one test at a time, because they overwrite each other's examples.
+pub struct Scaffolded {
+    folder: PathBuf,
+    _lock: std::fs::File,
+}
+
+impl Scaffolded {
+    /// Waits until no other test, in this or another process, has it.
+    pub fn lock() -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scaffolded");
+        std::fs::create_dir_all(&folder).expect("the target folder");
+        let lock = std::fs::File::create(folder.join(".one-test-at-a-time")).expect("a file");
+        lock.lock().expect("a lock");
+        Scaffolded { folder, _lock: lock }
+    }
+
+    /// Lets a command build here, with what building this very binary has fetched: everything is locked to that.
+    pub fn set(&self, command: &mut Command) {
+        command.env("CARGO_TARGET_DIR", &self.folder).env("CARGO_NET_OFFLINE", "true");
+        command.env("RAPIDBYTE_HOME", self.folder.join("home"));
+    }
 }
 
 /// A folder with pipelines and data, and a home of its own beside it.
@@ -131,6 +157,8 @@ impl Project {
             (r"\b[0-9a-f]{64}\b", "[DIGEST]"),
             (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
             (r"PostgreSQL \d+(\.\d+)*( \([^)]*\))?", "PostgreSQL [VERSION]"),
+            // Other tests use Cargo's folders, too.
+            (r"(?m)^ +Blocking waiting for file lock on .*\n", ""),
             // Marks under a path are as long as the path.
             (r"\^{30,}", "[MARKS]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[INSTANT]"),
@@ -145,7 +173,7 @@ impl Project {
 }
 
 /// The environment of a fresh user; only the Rust toolchain stays the developer's own.
-fn isolate(command: &mut Command, home: &Path) {
+pub fn isolate(command: &mut Command, home: &Path) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("RAPIDBYTE_")
@@ -188,8 +216,20 @@ impl Invocation {
         self
     }
 
+    /// Runs it in another folder than the project's.
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
     pub fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
+        self
+    }
+
+    /// Lets it build in the folder that scaffolded projects share.
+    pub fn building_in(mut self, target: &Scaffolded) -> Self {
+        target.set(&mut self.command);
         self
     }
 

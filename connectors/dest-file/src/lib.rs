@@ -12,6 +12,7 @@
 //! | `writer` | one file of a format |
 //! | `write` | one stream, from its first batch to its last commit |
 
+mod columns;
 mod config;
 mod convert;
 mod disk;

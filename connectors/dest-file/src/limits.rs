@@ -11,3 +11,5 @@ pub const NAME_BYTES_MAX: usize = 150;
 pub const RECEIPT_BYTES_MAX: u64 = 1 << 20;
 /// Files of one name that a free one is looked for behind.
 pub const SAME_NAME_MAX: u32 = 10_000;
+/// A claim has a name of a few bytes and a stream's columns; a schema of thousands of columns still fits.
+pub const CLAIM_BYTES_MAX: u64 = 4 << 20;

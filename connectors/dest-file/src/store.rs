@@ -10,9 +10,11 @@
 //! <folder>/_rapidbyte/names/<name>.json                           whose file or folder that is
 //! ```
 
+use arrow_schema::Schema;
 use rapidbyte_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::columns::{self, StoredColumn};
 use crate::config::{Config, Format};
 use crate::disk::{Disk, split};
 use crate::limits;
@@ -39,6 +41,9 @@ pub struct Store {
 struct Claim {
     name: String,
     stream: String,
+    /// Of the files that were appended, which a reader takes for one table. None: there are none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    columns: Option<Vec<StoredColumn>>,
 }
 
 impl Store {
@@ -91,13 +96,36 @@ impl Store {
         self.mode
     }
 
+    fn claim(&self) -> Result<Option<Claim>, ConnectorError> {
+        let path = self.claim_path();
+        let Some(bytes) = self.disk.read(&path, limits::CLAIM_BYTES_MAX)? else { return Ok(None) };
+        let claim = serde_json::from_slice(&bytes);
+        let damaged = |error| ConnectorError::internal("bad_claim", format!("`{path}` is damaged: {error}"));
+        claim.map(Some).map_err(damaged)
+    }
+
+    fn write_claim(&self, columns: Option<Vec<StoredColumn>>) -> Result<(), ConnectorError> {
+        let claim = Claim { name: self.entry.clone(), stream: self.stream.name.clone(), columns };
+        let bytes = serde_json::to_vec(&claim)
+            .map_err(|error| ConnectorError::internal("bad_claim", error.to_string()))?;
+        self.disk.write_atomically(&self.claim_path(), &bytes)
+    }
+
+    /// Refuses columns that are not those of the files to append to, where the policies do not let them differ.
+    pub fn check_columns(&self, schema: &Schema) -> Result<(), ConnectorError> {
+        if self.mode != WriteMode::Append {
+            return Ok(());
+        }
+        match self.claim()?.and_then(|claim| claim.columns) {
+            Some(columns) => columns::check(&columns, schema, &self.stream, &self.claim_path()),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a name that is another stream's.
     pub fn check_name(&self) -> Result<(), ConnectorError> {
         let path = self.claim_path();
-        let Some(bytes) = self.disk.read(&path, limits::RECEIPT_BYTES_MAX)? else { return Ok(()) };
-        let claim: Claim = serde_json::from_slice(&bytes).map_err(|error| {
-            ConnectorError::internal("bad_claim", format!("`{path}` is damaged: {error}"))
-        })?;
+        let Some(claim) = self.claim()? else { return Ok(()) };
         if claim.stream == self.stream.name {
             return Ok(());
         }
@@ -124,10 +152,7 @@ impl Store {
         }
         let claim = self.claim_path();
         if !self.disk.exists(&claim)? {
-            let bytes =
-                serde_json::to_vec(&Claim { name: self.entry.clone(), stream: self.stream.name.clone() })
-                    .map_err(|error| ConnectorError::internal("bad_claim", error.to_string()))?;
-            self.disk.write_atomically(&claim, &bytes)?;
+            self.write_claim(None)?;
             // Two streams may have claimed it at once: the last one has it.
             self.check_name()?;
         }
@@ -155,7 +180,14 @@ impl Store {
         &mut self,
         temporary: Option<String>,
         checkpoint: &Checkpoint,
+        schema: &Schema,
     ) -> Result<(), ConnectorError> {
+        if self.mode == WriteMode::Append && temporary.is_some() {
+            let known = self.claim()?.and_then(|claim| claim.columns);
+            if known.is_none_or(|known| columns::widened(&known, schema)) {
+                self.write_claim(Some(columns::of(schema)))?;
+            }
+        }
         let publish = match temporary {
             Some(from) => {
                 // The name of the file must be durable before the receipt that counts on it.

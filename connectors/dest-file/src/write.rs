@@ -18,12 +18,14 @@ pub async fn write(
     let converter = Converter::new(config.format, stream)?;
     if dry_run {
         store.check_name()?;
+        store.check_columns(converter.schema())?;
         return Ok(RunSummary::write(WriteSummary::default()));
     }
     if let Some(receipt) = store.recover()? {
         // Nothing is staged across runs, so there is nothing to keep or drop: only the source's position differs.
         let _: Continuation = ctx.report_receipt(&receipt).await?;
     }
+    store.check_columns(converter.schema())?;
     let mut open: Option<(String, FileWriter)> = None;
     loop {
         match ctx.next().await? {
@@ -71,8 +73,11 @@ pub async fn write(
                     }
                     None => None,
                 };
-                store.commit(temporary, &checkpoint)?;
-                ctx.commit_checkpoint(&checkpoint).await?;
+                store.commit(temporary, &checkpoint, converter.schema())?;
+                // The rows are there, whatever becomes of the report.
+                ctx.commit_checkpoint(&checkpoint)
+                    .await
+                    .map_err(|error| error.with_commit_state(CommitState::AfterCommitConfirmed))?;
             }
             // What no checkpoint covers is not committed: the next run removes it.
             Event::End => return Ok(RunSummary::write(ctx.write_summary())),

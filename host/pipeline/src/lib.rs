@@ -5,6 +5,7 @@
 //! - [`parse`]: from text to it. Reading goes `yaml` (text → tree with places) → `reader` (strict keys and types) →
 //!   `document` (the format) → its `rules` (what cannot be together).
 //! - [`manifest`]: the same for `rapidbyte-plugin.yaml`, from YAML or from the JSON in a component.
+//! - [`fixture`]: the same for `conformance.yaml`.
 //! - [`config`]: a connector's config against the schema of its manifest.
 //! - [`diagnostic`], [`render`]: errors and warnings, as text and JSON.
 //!
@@ -13,6 +14,7 @@
 pub mod config;
 pub mod diagnostic;
 mod document;
+pub mod fixture;
 mod interpolate;
 mod json;
 pub mod limits;
@@ -28,6 +30,7 @@ mod yaml;
 pub use config::{CheckedConfig, Config, ConfigSchema};
 pub use diagnostic::{Diagnostic, DocumentErrors, Located, Severity, SourceFile};
 pub use document::{decode, parse};
+pub use fixture::{Fixture, FixtureStream, ReaderSpec};
 pub use interpolate::Environment;
 pub use manifest::Manifest;
 pub use span::{Span, Spanned};

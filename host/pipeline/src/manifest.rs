@@ -54,6 +54,28 @@ pub struct Manifest {
     /// None only in source form: the build fills it in from the component.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_schema: Option<ConfigSchema>,
+    #[serde(skip_serializing_if = "Conformance::is_empty")]
+    pub conformance: Conformance,
+}
+
+/// What the connector says to the conformance suite.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Conformance {
+    pub exempt: Vec<Exemption>,
+}
+
+/// A clause that the connector is not held to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Exemption {
+    pub clause: String,
+    /// Shown in every report.
+    pub reason: String,
+}
+
+impl Conformance {
+    fn is_empty(&self) -> bool {
+        self.exempt.is_empty()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -9,7 +9,7 @@ use rapidbyte_engine::Plugged;
 use rapidbyte_pipeline::{
     ConfigSchema, ConnectorLocation, ConnectorRef, Diagnostic, DocumentErrors, Manifest, Pipeline,
 };
-use rapidbyte_wasm::{Engine, LoadOptions};
+use rapidbyte_wasm::{Engine, LoadOptions, Network};
 
 use super::build::{self, BuildProgress};
 use super::grants::{Granted, grant};
@@ -86,18 +86,24 @@ pub struct Prepared {
     config_json: String,
     masked_config: serde_json::Value,
     options: LoadOptions,
+    /// Instead of the engine's own.
+    network: Option<Arc<dyn Network>>,
 }
 
 impl Prepared {
     /// Starts loading the code on a thread of its own: where nothing is cached it is compiled, which takes a second.
     pub fn load(self, engine: &Arc<Engine>) -> impl Future<Output = Result<Loaded, HostError>> + use<> {
-        let Prepared { manifest, component, config_json, masked_config, options } = self;
+        let Prepared { manifest, component, config_json, masked_config, options, network } = self;
         let grants = options.grants.clone();
         let (engine, path) = (engine.clone(), component.clone());
         let loading = tokio::task::spawn_blocking(move || engine.load(&path, options));
         async move {
             match loading.await {
                 Ok(Ok(wasm)) => {
+                    let wasm = match network {
+                        Some(network) => wasm.with_network(network),
+                        None => wasm,
+                    };
                     let plugged = Plugged::new(Arc::new(wasm), config_json);
                     Ok(Loaded { manifest, component, plugged, masked_config, grants })
                 }
@@ -143,6 +149,7 @@ impl Host {
             config_json: config.to_string(),
             masked_config: checked.masked,
             options,
+            network: self.network(),
         })
     }
 }

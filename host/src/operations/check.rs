@@ -48,6 +48,7 @@ impl Host {
         let ports = Ports { state, observer, cancellation };
         let spec = PipelineSpec::from_document(&document.pipeline);
         let report = engine::check(&spec, &loaded.connectors(), &ports, &PlanOptions::default()).await;
+        self.as_recorded()?;
         let problems: Vec<_> = report.items.iter().filter_map(|item| item.problem.clone()).collect();
         let document = (!problems.is_empty()).then(|| document::point(&document.pipeline, &problems));
         let connectors = loaded.in_order().map(|loaded| ConnectorGrants {

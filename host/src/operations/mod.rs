@@ -1,8 +1,10 @@
 //! The operations of the command line, one call each.
 
 pub mod check;
+pub mod conformance;
 pub mod connector;
 pub mod document;
 pub mod run;
+pub mod scaffold;
 pub mod schema;
 pub mod state;

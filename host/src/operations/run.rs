@@ -64,8 +64,11 @@ impl Host {
         let connectors = loaded.connectors();
         let plan = engine::plan(&spec, &connectors, &ports, &PlanOptions { only: options.streams })
             .await
-            .map_err(|error| plan_error(pipeline, error))?;
-        Ok(engine::run(plan, &connectors, &ports).await)
+            .map_err(|error| plan_error(pipeline, error));
+        self.as_recorded()?;
+        let report = engine::run(plan?, &connectors, &ports).await;
+        self.as_recorded()?;
+        Ok(report)
     }
 
     /// Builds and loads everything that the document names.

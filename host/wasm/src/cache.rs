@@ -87,13 +87,17 @@ impl Seal {
     }
 }
 
+/// Tells engines apart whose code does not fit one another: by version, settings and platform.
+fn engine_name(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{}-{:016x}", env!("CARGO_PKG_VERSION"), hasher.finish())
+}
+
 impl Cache {
     /// Opens or makes the folder; none where it is not safely the user's own.
     pub fn open(dir: &Path, engine: &Engine) -> Option<Cache> {
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        let engine = format!("{}-{:016x}", env!("CARGO_PKG_VERSION"), hasher.finish());
-        let cache = Cache { code: dir.join("code"), notes: dir.join("notes"), engine };
+        let cache = Cache { code: dir.join("code"), notes: dir.join("notes"), engine: engine_name(engine) };
         let usable = [dir, &cache.code, &cache.notes].iter().all(|folder| match own_folder(folder) {
             Ok(()) => true,
             Err(error) => {
@@ -102,6 +106,11 @@ impl Cache {
             }
         });
         usable.then_some(cache)
+    }
+
+    /// The same folder for the code of another engine.
+    pub fn of_engine(&self, engine: &Engine) -> Cache {
+        Cache { code: self.code.clone(), notes: self.notes.clone(), engine: engine_name(engine) }
     }
 
     /// The digest of the component at `path`, if it was noted and the file is still the same.
@@ -174,6 +183,14 @@ impl Cache {
                 None
             }
         }
+    }
+
+    /// The bytes of compiled code. None if there is none or it is not what was written.
+    pub fn read_code(&self, digest: &ComponentDigest) -> Option<Vec<u8>> {
+        let written = fs::read_to_string(self.seal_path(digest)).ok()?;
+        let (_, code_digest) = written.split_once('\n')?;
+        let code = fs::read(self.code_path(digest)).ok()?;
+        (ComponentDigest::of(&code).0 == code_digest).then_some(code)
     }
 
     /// Writes compiled code, durably before it gets its name, and seals it.

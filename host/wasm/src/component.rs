@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use rapidbyte_core::limits::COMPONENT_BYTES_MAX;
 use rapidbyte_core::{ConnectorRole, PROTOCOL_VERSION};
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::sandbox;
 
@@ -104,6 +105,21 @@ pub fn manifest_section(bytes: &[u8]) -> Result<Option<Range<usize>>, ComponentE
     sections(bytes).map(|sections| sections.manifest_range)
 }
 
+/// The functions of `host-io` that a component imports, by name (`tcp-connect`). It reaches nothing through the others.
+/// Checks the whole component, so it takes its time.
+pub fn host_functions(bytes: &[u8]) -> Result<Vec<String>, ComponentError> {
+    let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).map_err(malformed)?;
+    let name = format!("{PACKAGE}host-io@{PROTOCOL_VERSION}");
+    let Some(ComponentEntityType::Instance(id)) =
+        types.as_ref().component_item_for_import(&name).map(|item| item.ty)
+    else {
+        return Ok(Vec::new());
+    };
+    let exports = types[id].exports.iter();
+    let functions = exports.filter(|(_, item)| matches!(item.ty, ComponentEntityType::Func(_)));
+    Ok(functions.map(|(name, _)| name.clone()).collect())
+}
+
 #[derive(Default)]
 struct Sections {
     is_component: bool,
@@ -119,7 +135,7 @@ fn sections(bytes: &[u8]) -> Result<Sections, ComponentError> {
     if sections.is_component { Ok(sections) } else { Err(ComponentError::CoreModule) }
 }
 
-fn malformed(error: impl std::fmt::Display) -> ComponentError {
+pub(crate) fn malformed(error: impl std::fmt::Display) -> ComponentError {
     ComponentError::NotWasm { message: error.to_string() }
 }
 
@@ -241,7 +257,8 @@ mod tests {
         check("wasi:io/poll@0.2.6").unwrap();
         check("rapidbyte:connector/host-io@4.0.0").unwrap();
         for import in [
-            "wasi:http/types@0.2.0",
+            "wasi:http/types@0.3.0",
+            "wasi:http/incoming-handler@0.2.0",
             "wasi:io/poll@0.3.0",
             "wasi:nn/tensor",
             "rapidbyte:connector/source@4.0.0",

@@ -13,14 +13,18 @@ use wasmtime::component::{ComponentExportIndex, InstancePre, ResourceTable};
 use crate::activity::Activity;
 use crate::component::{ComponentError, role_export};
 use crate::engine::{CacheUse, Engine, LoadOptions};
+use crate::faults::FaultPlan;
+use crate::imports::http::{Http, Outgoing};
 use crate::instance::{Guest, WasmInstance};
 use crate::limits::{CALL_BYTES_MIN, HANDLES_MAX};
+use crate::network::Network;
 use crate::report::Reporter;
 use crate::sandbox;
 use crate::store::{Held, HostState, Limiter, MemoryUse, Run};
 use crate::wash::Washer;
 
-/// A connector that [`Engine::load`] made.
+/// A connector that [`Engine::load`] made. A clone shares the compiled code.
+#[derive(Clone)]
 pub struct WasmConnector {
     engine: Engine,
     pre: InstancePre<HostState>,
@@ -32,6 +36,8 @@ pub struct WasmConnector {
     idle_timeout: Duration,
     washer: Washer,
     cache: CacheUse,
+    network: Arc<dyn Network>,
+    faults: Option<Arc<FaultPlan>>,
 }
 
 /// Where the role's functions are in the component.
@@ -66,6 +72,7 @@ impl WasmConnector {
             run: function("run")?,
             close: function("close")?,
         };
+        let network = engine.network();
         Ok(WasmConnector {
             engine,
             pre,
@@ -77,7 +84,21 @@ impl WasmConnector {
             idle_timeout: options.idle_timeout,
             washer: Washer::new(options.redactor),
             cache,
+            network,
+            faults: None,
         })
+    }
+
+    /// Connects through this network instead of the engine's. Grants are checked before it is asked.
+    pub fn with_network(mut self, network: Arc<dyn Network>) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// Makes calls of this connector's instances go wrong by plan.
+    pub fn with_faults(mut self, faults: Arc<FaultPlan>) -> Self {
+        self.faults = Some(faults);
+        self
     }
 
     /// What became of the cache when this was loaded.
@@ -101,6 +122,13 @@ impl Connector for WasmConnector {
     }
 
     async fn start(&self, io: InstanceIo) -> Result<Box<dyn Instance>, ConnectorError> {
+        Ok(Box::new(self.start_instance(io).await?))
+    }
+}
+
+impl WasmConnector {
+    /// The port's `start` with the instance's own type, whose sessions can be named.
+    pub async fn start_instance(&self, io: InstanceIo) -> Result<WasmInstance, ConnectorError> {
         let reporter =
             Arc::new(Reporter::new(io.services.clone(), self.washer.clone(), self.grants.functions));
         let activity = Activity::new();
@@ -109,15 +137,27 @@ impl Connector for WasmConnector {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let max_batch_bytes = io.limits.max_batch_bytes;
+        let http = Http::new(Outgoing {
+            id: self.id.clone().into(),
+            role: self.role,
+            grants: self.grants.clone(),
+            network: self.network.clone(),
+            services: io.services.clone(),
+            reporter: reporter.clone(),
+            activity: activity.clone(),
+        });
         let state = HostState {
             table,
-            wasi: sandbox::context(&self.grants, &reporter)?,
+            wasi: sandbox::context(&self.grants, &reporter, self.network.random_bytes(&self.id))?,
             limiter: Limiter::new(memory_bytes_max, memory.clone()),
             role: self.role,
             grants: self.grants.clone(),
-            resolver: self.engine.resolver(),
+            network: self.network.clone(),
+            id: self.id.clone(),
+            faults: self.faults.clone(),
             services: io.services,
             reporter: reporter.clone(),
+            http,
             activity: activity.clone(),
             limits: io.limits,
             inlet: io.inlet,
@@ -145,6 +185,6 @@ impl Connector for WasmConnector {
             memory_bytes_max,
             idle_timeout: self.idle_timeout,
         };
-        Ok(Box::new(WasmInstance::start(guest, &self.pre, &self.exports).await?))
+        WasmInstance::start(guest, &self.pre, &self.exports).await
     }
 }

@@ -14,7 +14,7 @@ use crate::bindings::RapidbyteHost;
 use crate::cache::{Cache, ComponentDigest};
 use crate::component::{self, ComponentError};
 use crate::connector::WasmConnector;
-use crate::network::{Resolver, SystemResolver};
+use crate::network::{Network, Resolver, SystemNetwork, SystemResolver};
 use crate::sandbox;
 use crate::store::HostState;
 
@@ -69,7 +69,7 @@ struct Inner {
     wasmtime: wasmtime::Engine,
     linker: Linker<HostState>,
     cache: Option<Cache>,
-    resolver: Arc<dyn Resolver>,
+    network: Arc<dyn Network>,
     ticker: Arc<Ticker>,
 }
 
@@ -85,7 +85,8 @@ impl Engine {
         let cache = options.cache_dir.as_deref().and_then(|dir| Cache::open(dir, &wasmtime));
         let ticker = Ticker::new(&wasmtime);
         let resolver = options.resolver.unwrap_or_else(|| Arc::new(SystemResolver));
-        Ok(Engine { inner: Arc::new(Inner { wasmtime, linker, cache, resolver, ticker }) })
+        let network = Arc::new(SystemNetwork::new(resolver));
+        Ok(Engine { inner: Arc::new(Inner { wasmtime, linker, cache, network, ticker }) })
     }
 
     /// Loads the component at `path`, compiled before or now. Blocks: compiling takes a second or more.
@@ -165,8 +166,13 @@ impl Engine {
         &self.inner.wasmtime
     }
 
-    pub(crate) fn resolver(&self) -> Arc<dyn Resolver> {
-        self.inner.resolver.clone()
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.inner.cache.as_ref()
+    }
+
+    /// The network itself, through this engine's resolver.
+    pub fn network(&self) -> Arc<dyn Network> {
+        self.inner.network.clone()
     }
 
     /// Keeps the epoch ticking for as long as the guard lives.
@@ -175,14 +181,14 @@ impl Engine {
     }
 }
 
-fn does_not_compile(error: wasmtime::Error) -> ComponentError {
+pub(crate) fn does_not_compile(error: wasmtime::Error) -> ComponentError {
     ComponentError::Compile { message: format!("{error:#}") }
 }
 
 /// As measured in the design: epochs, Cranelift, signals for traps; no fuel, no pooling, no inlining, and no support for
 /// concurrent guests, which costs 70 ns at each call. Proposals that bring memory past the limiter (shared memories,
 /// collected heaps) are off: no toolchain for `wasm32-wasip2` needs them.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config
         .concurrency_support(false)

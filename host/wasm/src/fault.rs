@@ -4,6 +4,7 @@ use rapidbyte_core::{ConnectorError, ErrorCategory};
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use crate::faults::Killed;
 use crate::instance::Guest;
 use crate::limits::{BACKTRACE_FRAMES_MAX, NAME_BYTES_MAX};
 use crate::wash::cut;
@@ -12,6 +13,10 @@ use crate::wash::cut;
 pub fn trapped(guest: &Guest, doing: &str, error: &wasmtime::Error) -> ConnectorError {
     if let Some(wanted) = guest.memory.refused_bytes() {
         return memory_limit(guest, wanted);
+    }
+    if error.is::<Killed>() {
+        let message = format!("`{}` was killed in `{doing}` by a fault plan", guest.id);
+        return ConnectorError::internal("killed", message);
     }
     let cause = cause(guest, error);
     // Rust and C abort by `unreachable`; what they said before is the cause.

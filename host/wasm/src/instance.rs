@@ -132,12 +132,10 @@ impl WasmInstance {
     }
 }
 
-#[async_trait]
-impl Instance for WasmInstance {
-    async fn open(&mut self, config_json: &str) -> Result<OpenInfo, ConnectorError> {
-        if self.session.is_some() {
-            return Err(ConnectorError::internal("already_open", "the connector is open already"));
-        }
+/// The four calls with the session named outright, for whoever proves that a connector keeps sessions apart. The port
+/// `Instance` is the same over the one session it opened.
+impl WasmInstance {
+    pub async fn open_session(&mut self, config_json: &str) -> Result<(u64, OpenInfo), ConnectorError> {
         self.begin()?;
         let (open, config) = (self.exports.open, config_json.to_owned());
         let (answer,) = watched!(self.guest, "open", |store| open.call_async(store, (config,)))?;
@@ -152,12 +150,10 @@ impl Instance for WasmInstance {
                 info.protocol_version
             )));
         }
-        self.session = Some(opened.session);
-        Ok(info)
+        Ok((opened.session, info))
     }
 
-    async fn validate(&mut self) -> Result<ValidationReport, ConnectorError> {
-        let session = self.session()?;
+    pub async fn validate_session(&mut self, session: u64) -> Result<ValidationReport, ConnectorError> {
         self.begin()?;
         let validate = self.exports.validate;
         let (answer,) = watched!(self.guest, "validate", |store| validate.call_async(store, (session,)))?;
@@ -165,8 +161,11 @@ impl Instance for WasmInstance {
         Ok(convert::validation_report(&self.guest.reporter.washer, report))
     }
 
-    async fn run(&mut self, request: RunRequest) -> Result<RunSummary, ConnectorError> {
-        let session = self.session()?;
+    pub async fn run_session(
+        &mut self,
+        session: u64,
+        request: RunRequest,
+    ) -> Result<RunSummary, ConnectorError> {
         self.begin()?;
         let phase = request.phase;
         self.guest.store.data_mut().run = match run_of(&request) {
@@ -191,12 +190,38 @@ impl Instance for WasmInstance {
         Ok(summary)
     }
 
-    async fn close(&mut self) -> Result<(), ConnectorError> {
-        let Some(session) = self.session.take() else { return Ok(()) };
+    pub async fn close_session(&mut self, session: u64) -> Result<(), ConnectorError> {
         self.begin()?;
         let close = self.exports.close;
         let (answer,) = watched!(self.guest, "close", |store| close.call_async(store, (session,)))?;
         self.came_back(answer)
+    }
+}
+
+#[async_trait]
+impl Instance for WasmInstance {
+    async fn open(&mut self, config_json: &str) -> Result<OpenInfo, ConnectorError> {
+        if self.session.is_some() {
+            return Err(ConnectorError::internal("already_open", "the connector is open already"));
+        }
+        let (session, info) = self.open_session(config_json).await?;
+        self.session = Some(session);
+        Ok(info)
+    }
+
+    async fn validate(&mut self) -> Result<ValidationReport, ConnectorError> {
+        let session = self.session()?;
+        self.validate_session(session).await
+    }
+
+    async fn run(&mut self, request: RunRequest) -> Result<RunSummary, ConnectorError> {
+        let session = self.session()?;
+        self.run_session(session, request).await
+    }
+
+    async fn close(&mut self) -> Result<(), ConnectorError> {
+        let Some(session) = self.session.take() else { return Ok(()) };
+        self.close_session(session).await
     }
 
     fn memory_bytes_peak(&self) -> u64 {

@@ -31,13 +31,16 @@
 //! | `engine` | Wasmtime's settings, the epoch's clock, loading, precompiling |
 //! | `cache` | compiled code on disk |
 //! | [`component`] | role, imports, exports, manifest and config schema from bytes |
+//! | [`composition`] | what a component is made of, in bytes |
+//! | `target` | code for other platforms |
 //! | `connector`, `instance` | the ports `Connector` and `Instance` |
 //! | `fault` | from traps and time-outs to errors |
+//! | [`faults`] | what a test makes go wrong at an import |
 //! | `activity` | the idle clock |
 //! | `sandbox` | WASI |
 //! | `store` | what the host keeps for one instance, memory and table limits |
 //! | `imports/` | `host-io`, by kind of service |
-//! | `network/` | access check, resolution, sockets, TLS |
+//! | [`network`] | access check, resolution, sockets, TLS, cassettes |
 //! | `wash`, `report` | texts of guests: cut, redacted, rate-limited |
 //! | `bindings`, `convert` | the contract's records in Wasmtime's form and ours |
 //!
@@ -53,20 +56,25 @@ mod activity;
 mod bindings;
 mod cache;
 pub mod component;
+pub mod composition;
 mod connector;
 mod convert;
 mod engine;
 mod fault;
+pub mod faults;
 mod imports;
 mod instance;
 pub mod limits;
-mod network;
+pub mod network;
 mod report;
 mod sandbox;
 mod store;
+mod target;
 mod wash;
 
 pub use component::{ComponentError, Inspection};
 pub use connector::WasmConnector;
 pub use engine::{CacheUse, Engine, EngineOptions, LoadOptions, Precompiled};
-pub use network::{Resolver, SystemResolver};
+pub use instance::WasmInstance;
+pub use network::{Network, Resolver, SystemResolver};
+pub use target::{NativeCode, NativeTarget};

@@ -14,8 +14,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
 use crate::activity::Activity;
+use crate::faults::FaultPlan;
+use crate::imports::http::Http;
 use crate::limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
-use crate::network::Resolver;
+use crate::network::Network;
 use crate::report::Reporter;
 
 /// The store's data.
@@ -26,9 +28,15 @@ pub struct HostState {
 
     pub role: ConnectorRole,
     pub grants: Arc<Grants>,
-    pub resolver: Arc<dyn Resolver>,
+    pub network: Arc<dyn Network>,
+    /// Name and version of the connector.
+    pub id: String,
+    /// What is to go wrong. None: nothing is made to.
+    pub faults: Option<Arc<FaultPlan>>,
     pub services: Arc<dyn Services>,
     pub reporter: Arc<Reporter>,
+    /// What `wasi:http` needs.
+    pub http: Http,
     pub activity: Arc<Activity>,
     pub limits: Limits,
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use harness::*;
 use rapidbyte_core::ports::Connector;
 use rapidbyte_core::{ConnectorError, ConnectorRole};
-use rapidbyte_wasm::{ComponentError, Engine, EngineOptions, LoadOptions, WasmConnector, component};
+use rapidbyte_wasm::{
+    ComponentError, Engine, EngineOptions, LoadOptions, NativeTarget, WasmConnector, component, composition,
+};
 
 fn fresh_engine(cache: &Path) -> Engine {
     Engine::new(EngineOptions { cache_dir: Some(cache.to_owned()), resolver: None }).unwrap()
@@ -227,4 +229,39 @@ fn a_bad_config_is_the_guests_own_error() {
         assert_eq!(started.instance.open("{}").await.unwrap_err().code, "bad_config");
         started.open().await.unwrap();
     });
+}
+
+#[test]
+fn code_for_other_platforms_is_kept_by_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = guest(ConnectorRole::Destination);
+    let first = fresh_engine(folder.path()).compile_for(&path, NativeTarget::WindowsArm64).unwrap();
+    assert!(first.compiled_in.is_some());
+    let again = fresh_engine(folder.path()).compile_for(&path, NativeTarget::WindowsArm64).unwrap();
+    assert!(again.compiled_in.is_none() && again.bytes == first.bytes);
+    let other = fresh_engine(folder.path()).compile_for(&path, NativeTarget::LinuxX86_64).unwrap();
+    assert!(other.compiled_in.is_some() && other.bytes != first.bytes);
+
+    // What was damaged is not handed out.
+    for file in fs::read_dir(folder.path().join("code")).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_some_and(|extension| extension == "cwasm") {
+            fs::write(file, "rubbish").unwrap();
+        }
+    }
+    let anew = fresh_engine(folder.path()).compile_for(&path, NativeTarget::WindowsArm64).unwrap();
+    assert!(anew.compiled_in.is_some() && anew.bytes == first.bytes, "the same code as the first time");
+}
+
+#[test]
+fn a_component_says_what_it_calls_and_what_it_is_made_of() {
+    let bytes = fs::read(guest(ConnectorRole::Source)).unwrap();
+    let functions = component::host_functions(&bytes).unwrap();
+    for function in ["tcp-connect", "state-get", "telemetry-checkpoint", "[static]frame.from-ipc"] {
+        assert!(functions.iter().any(|it| it == function), "{function} in {functions:?}");
+    }
+    let made_of = composition::composition(&bytes).unwrap();
+    assert!(made_of.crates.iter().any(|size| size.name == "core" && size.bytes > 0), "{made_of:?}");
+    let all = made_of.code_bytes() + made_of.data_bytes + made_of.names_bytes;
+    assert_eq!(all + made_of.custom_bytes + made_of.other_bytes, bytes.len() as u64);
 }

@@ -229,6 +229,10 @@ pub(super) fn poll_read(
                     slot.read_pos = 0;
                 }
                 Ok(None) => {
+                    // The answer to what was never sent would be waited for in vain.
+                    if let Some(error) = slot.write_error.take() {
+                        return Err(error.into());
+                    }
                     slot.reader = Some(cx.waker().clone());
                     return Ok(Poll::Pending);
                 }

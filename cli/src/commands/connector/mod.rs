@@ -1,3 +1,7 @@
 //! `rapidbyte connector`: making connectors.
 
 pub mod build;
+pub mod dev;
+pub mod scaffold;
+pub mod sdk;
+pub mod test;

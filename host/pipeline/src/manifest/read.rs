@@ -39,7 +39,10 @@ const MANIFEST: Keys = Keys::of(&[
     "sync_modes",
     "write_modes",
     "config_schema",
+    "conformance",
 ]);
+const CONFORMANCE: Keys = Keys::of(&["exempt"]);
+const EXEMPTION: Keys = Keys::of(&["clause", "reason"]);
 const WASM: Keys = Keys::of(&["entrypoint", "target", "contract", "minimum_engine"]);
 const CAPABILITIES: Keys = Keys::of(&["network", "host_functions", "env", "filesystem"]);
 const NETWORK: Keys = Keys::of(&["allowed_hosts", "runtime_hosts", "tls"]);
@@ -92,6 +95,7 @@ pub(super) fn read_manifest(reader: &mut Reader<'_>, root: &Node) -> Option<Mani
         Some(node) => ConfigSchema::read(reader, node),
         None => None,
     };
+    let conformance = read_conformance(reader, section);
     let role = role?.value;
     let streams = read_streams(reader, section, role);
     let sync_words: Vec<_> = SyncMode::ALL.iter().map(|mode| (mode.as_str(), *mode)).collect();
@@ -115,6 +119,7 @@ pub(super) fn read_manifest(reader: &mut Reader<'_>, root: &Node) -> Option<Mani
         sync_modes,
         write_modes,
         config_schema,
+        conformance,
     };
     check_config_keys(reader, section, &manifest);
     Some(manifest)
@@ -379,6 +384,28 @@ fn read_limits(reader: &mut Reader<'_>, manifest: Section<'_>) -> Option<Connect
         limits.timeout_ms = timeout.value;
     }
     Some(limits)
+}
+
+fn read_conformance(reader: &mut Reader<'_>, manifest: Section<'_>) -> Conformance {
+    let mut conformance = Conformance::default();
+    let Some(entry) = manifest.entry("conformance").filter(|entry| !entry.value.is_null()) else {
+        return conformance;
+    };
+    let section = reader.section(&entry.value, "`conformance`", entry.key.span, CONFORMANCE);
+    let Some(node) = section.and_then(|section| section.get("exempt")) else { return conformance };
+    for item in reader.list(node, "`exempt`").unwrap_or_default() {
+        const PLACE: &str = "an exemption";
+        let at = item.entries().first().map_or(item.span, |entry| entry.key.span);
+        let Some(section) = reader.section(item, PLACE, at, EXEMPTION) else { continue };
+        let mut text = |key: &str| {
+            let node = reader.required(section, PLACE, key)?;
+            reader.name(node, &format!("`{key}`"), TEXT_BYTES_MAX).map(|text| text.value)
+        };
+        if let (Some(clause), Some(reason)) = (text("clause"), text("reason")) {
+            conformance.exempt.push(Exemption { clause, reason });
+        }
+    }
+    conformance
 }
 
 fn read_streams(

@@ -3,9 +3,12 @@
 //!
 //! Refuses to know: what travels.
 
+pub mod cassette;
 mod certificate;
+mod direct;
 mod socket;
 mod tls;
+mod transport;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,13 +18,13 @@ use async_trait::async_trait;
 use rapidbyte_core::grants::{Endpoint, Grants};
 use rapidbyte_core::limits::CONNECT_TIMEOUT_MS_MAX;
 use rapidbyte_core::{ConnectorError, ErrorCategory};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
 
 use crate::limits::ADDRESSES_MAX;
 
+pub use direct::SystemNetwork;
 pub use socket::Socket;
-pub use tls::{Options as TlsOptions, Verification};
+pub use tls::{Info as TlsInfo, Options as TlsOptions, Verification};
+pub use transport::{Dial, Network, Transport, TransportError};
 
 /// Turns names into addresses. The host's own is [`SystemResolver`]; tests put theirs in its place.
 #[async_trait]
@@ -44,66 +47,24 @@ pub(crate) fn network_error(code: &str, message: String) -> ConnectorError {
     ConnectorError::new(ErrorCategory::TransientNetwork, code, message)
 }
 
-/// Checks, resolves, checks again and connects to the very address that was checked.
+/// Checks whether the endpoint was granted, and connects.
 pub(crate) async fn connect(
     grants: &Grants,
-    resolver: &dyn Resolver,
+    network: &dyn Network,
+    connector: &str,
     host: &str,
     port: u16,
     timeout_ms: u32,
 ) -> Result<Socket, ConnectorError> {
-    let endpoint = granted(grants, host, port).ok_or_else(|| {
+    let grant = granted(grants, host, port).ok_or_else(|| {
         ConnectorError::permission(
             "endpoint_not_granted",
             format!("connecting to `{}` was not granted", display(host, port)),
         )
     })?;
     let timeout = Duration::from_millis(timeout_ms.clamp(1, CONNECT_TIMEOUT_MS_MAX).into());
-    let deadline = Instant::now() + timeout;
-    let late = || {
-        network_error("connect_timeout", format!("`{}` did not answer in {timeout:?}", display(host, port)))
-    };
-
-    let resolved = match bare(host).parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, port)],
-        Err(_) => timeout_at(deadline, resolver.resolve(host, port)).await.map_err(|_| late())?.map_err(
-            |error| network_error("dns_failed", format!("the name `{host}` does not resolve: {error}")),
-        )?,
-    };
-    let addresses = reachable(endpoint, &resolved, port);
-    if addresses.is_empty() {
-        return Err(match resolved.first() {
-            None => network_error("dns_failed", format!("the name `{host}` has no address")),
-            Some(address) => ConnectorError::permission(
-                "address_not_granted",
-                format!(
-                    "`{host}` leads to `{}`, which is not a public address and was not granted",
-                    address.ip()
-                ),
-            ),
-        });
-    }
-
-    let mut last = None;
-    for address in &addresses {
-        match timeout_at(deadline, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // A failure only costs speed.
-                let _ = stream.set_nodelay(true);
-                return Ok(Socket::new(stream, display(host, port), grants.tls));
-            }
-            Ok(Err(error)) => last = Some(error),
-            Err(_) => return Err(late()),
-        }
-    }
-    Err(last.map_or_else(late, |error| {
-        let code = match error.kind() {
-            io::ErrorKind::ConnectionRefused => "connection_refused",
-            io::ErrorKind::TimedOut => "connect_timeout",
-            _ => "connect_failed",
-        };
-        network_error(code, format!("cannot connect to `{}`: {error}", display(host, port)))
-    }))
+    let transport = network.dial(Dial { connector, grant, host, port, timeout }).await?;
+    Ok(Socket::new(transport, display(host, port), grants.tls))
 }
 
 /// The grant that covers a host and port. One from the pipeline's config comes first: it may lead further.

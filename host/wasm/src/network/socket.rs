@@ -1,4 +1,5 @@
-//! One connected TCP stream, plain or with TLS ended here. Every call is non-blocking or async; nothing holds a thread.
+//! One connection of a guest, over whatever transport: what may be sent in the clear, and how failures are worded. Every
+//! call is non-blocking or async; nothing holds a thread.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,20 +9,20 @@ use std::time::Duration;
 use rapidbyte_core::ConnectorError;
 use rapidbyte_core::grants::TlsRequirement;
 use rapidbyte_core::limits::SOCKET_CALL_BYTES_MAX;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::tls::{self, TlsStream};
-use super::{TlsOptions, network_error};
-use crate::limits::{CLOSE_TIMEOUT_MS, TLS_TIMEOUT_MS};
+use super::transport::{Transport, TransportError};
+use super::{TlsInfo, TlsOptions, network_error};
+use crate::limits::CLOSE_TIMEOUT_MS;
 
 /// PostgreSQL's SSLRequest, the one preamble that may go out in the clear where TLS is required.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// A connection of a guest.
 pub struct Socket {
-    transport: Transport,
+    transport: Box<dyn Transport>,
+    security: Security,
     /// `host:port` for messages.
     endpoint: String,
     requirement: TlsRequirement,
@@ -30,17 +31,19 @@ pub struct Socket {
     preamble_answered: bool,
 }
 
-enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream>),
-    /// A handshake failed on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Security {
+    Plain,
+    Tls,
+    /// A handshake failed.
     Broken,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, endpoint: String, requirement: TlsRequirement) -> Self {
+    pub(super) fn new(transport: Box<dyn Transport>, endpoint: String, requirement: TlsRequirement) -> Self {
         Socket {
-            transport: Transport::Plain(stream),
+            transport,
+            security: Security::Plain,
             endpoint,
             requirement,
             preamble_sent: 0,
@@ -54,18 +57,7 @@ impl Socket {
         if bytes_max == 0 {
             return Ok(Some(Vec::new()));
         }
-        let read = match &mut self.transport {
-            Transport::Plain(stream) => {
-                let mut bytes = Vec::with_capacity(bytes_max);
-                match stream.try_read_buf(&mut bytes) {
-                    Ok(_) => Ok(Some(bytes)),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                    Err(error) => Err(error),
-                }
-            }
-            Transport::Tls(stream) => stream.try_read(bytes_max),
-            Transport::Broken => Err(io::ErrorKind::NotConnected.into()),
-        };
+        let read = self.transport.try_read(bytes_max);
         let read = read.map_err(|error| self.failed("read from", error))?;
         if self.is_bare() && read.as_ref().is_some_and(|bytes| !bytes.is_empty()) {
             self.preamble_answered = true;
@@ -87,14 +79,7 @@ impl Socket {
     pub fn try_write(&mut self, bytes: &[u8]) -> Result<u32, ConnectorError> {
         let bytes = &bytes[..bytes.len().min(SOCKET_CALL_BYTES_MAX as usize)];
         self.admit_write(bytes)?;
-        let written = match &mut self.transport {
-            Transport::Plain(stream) => match stream.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-                written => written,
-            },
-            Transport::Tls(stream) => stream.try_write(bytes),
-            Transport::Broken => Err(io::ErrorKind::NotConnected.into()),
-        };
+        let written = self.transport.try_write(bytes);
         let written = written.map_err(|error| self.failed("write to", error))?;
         if self.is_bare() {
             self.preamble_sent += written;
@@ -117,79 +102,58 @@ impl Socket {
 
     /// Ready when `try_read` would answer. Also sends what waits to be sent: a guest that now only reads has written.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.transport {
-            Transport::Plain(stream) => stream.poll_read_ready(cx).map(drop),
-            Transport::Tls(stream) => stream.poll_readable(cx),
-            Transport::Broken => Poll::Ready(()),
-        }
+        self.transport.poll_readable(cx)
     }
 
     /// Ready when `try_write` would take something or fail.
     pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.transport {
-            Transport::Plain(stream) => stream.poll_write_ready(cx).map(drop),
-            Transport::Tls(stream) => stream.poll_writable(cx),
-            Transport::Broken => Poll::Ready(()),
-        }
+        self.transport.poll_writable(cx)
     }
 
     /// Ready when nothing waits to be sent, or never will be.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.transport {
-            Transport::Tls(stream) => stream.poll_flush(cx),
-            Transport::Plain(_) | Transport::Broken => Poll::Ready(()),
-        }
+        self.transport.poll_flush(cx)
     }
 
     /// Whether bytes that were taken are still to be sent.
     pub fn has_unsent(&self) -> bool {
-        matches!(&self.transport, Transport::Tls(stream) if stream.has_unsent())
+        self.transport.has_unsent()
     }
 
     /// Turns the connection into TLS.
-    pub async fn start_tls(&mut self, options: TlsOptions) -> Result<tls::Info, ConnectorError> {
+    pub async fn start_tls(&mut self, options: TlsOptions) -> Result<TlsInfo, ConnectorError> {
         if self.requirement == TlsRequirement::None {
             return Err(ConnectorError::permission("tls_not_granted", "the manifest says `tls: none`"));
         }
-        match &self.transport {
-            Transport::Plain(_) => {}
-            Transport::Tls(_) => {
+        match self.security {
+            Security::Plain => {}
+            Security::Tls => {
                 return Err(ConnectorError::internal("tls_started", "TLS was started already"));
             }
-            Transport::Broken => return Err(self.failed("use", io::ErrorKind::NotConnected.into())),
+            Security::Broken => return Err(self.gone()),
         }
-        let config = tls::client_config(&options).await?;
-        let Transport::Plain(stream) = std::mem::replace(&mut self.transport, Transport::Broken) else {
-            return Err(self.failed("use", io::ErrorKind::NotConnected.into()));
-        };
-        let handshake = TlsStream::connect(stream, config, &options, &self.endpoint);
-        let late =
-            |_| network_error("tls_timeout", format!("`{}` did not finish the TLS handshake", self.endpoint));
-        let stream = timeout(Duration::from_millis(TLS_TIMEOUT_MS), handshake).await.map_err(late)??;
-        let info = stream.info();
-        self.transport = Transport::Tls(Box::new(stream));
+        // Until the handshake is through, and for ever if it is not.
+        self.security = Security::Broken;
+        let info = self.transport.start_tls(&options).await?;
+        self.security = Security::Tls;
         Ok(info)
+    }
+
+    /// Breaks the connection.
+    pub fn reset(&mut self) {
+        self.transport.reset();
     }
 
     /// Sends what is left, says goodbye and closes. A peer that is gone already is no error.
     pub async fn close(self) -> Result<(), ConnectorError> {
-        let goodbye = async {
-            match self.transport {
-                Transport::Plain(mut stream) => {
-                    let _ = stream.shutdown().await;
-                }
-                Transport::Tls(mut stream) => stream.close().await,
-                Transport::Broken => {}
-            }
-        };
         // Whoever does not take our goodbye in time does without it.
-        let _ = timeout(Duration::from_millis(CLOSE_TIMEOUT_MS), goodbye).await;
+        let _ = timeout(Duration::from_millis(CLOSE_TIMEOUT_MS), self.transport.close()).await;
         Ok(())
     }
 
     /// Whether the connection is in the clear although TLS is required.
     fn is_bare(&self) -> bool {
-        self.requirement == TlsRequirement::Required && matches!(self.transport, Transport::Plain(_))
+        self.requirement == TlsRequirement::Required && self.security == Security::Plain
     }
 
     fn readable_bytes_max(&self, bytes_max: u32) -> Result<usize, ConnectorError> {
@@ -215,17 +179,37 @@ impl Socket {
         )
     }
 
-    fn failed(&self, doing: &str, error: io::Error) -> ConnectorError {
-        let code = match error.kind() {
-            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => "connection_reset",
-            io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected => "connection_closed",
-            io::ErrorKind::UnexpectedEof => "connection_cut_off",
-            io::ErrorKind::TimedOut => "connection_timed_out",
-            io::ErrorKind::InvalidData => "tls_failed",
-            _ => "connection_failed",
+    fn gone(&self) -> ConnectorError {
+        self.failed("use", io::Error::from(io::ErrorKind::NotConnected).into())
+    }
+
+    fn failed(&self, doing: &str, error: TransportError) -> ConnectorError {
+        let error = match error {
+            TransportError::Io(error) => error,
+            TransportError::Refused(error) => return *error,
         };
+        let code = failure_code(error.kind());
         network_error(code, format!("cannot {doing} `{}`: {error}", self.endpoint))
     }
+}
+
+/// The codes of what can happen to a connection.
+const FAILURES: &[(io::ErrorKind, &str)] = &[
+    (io::ErrorKind::ConnectionReset, "connection_reset"),
+    (io::ErrorKind::ConnectionAborted, "connection_reset"),
+    (io::ErrorKind::NotConnected, "connection_closed"),
+    (io::ErrorKind::BrokenPipe, "connection_closed"),
+    (io::ErrorKind::UnexpectedEof, "connection_cut_off"),
+    (io::ErrorKind::TimedOut, "connection_timed_out"),
+    (io::ErrorKind::InvalidData, "tls_failed"),
+];
+
+pub(super) fn failure_code(kind: io::ErrorKind) -> &'static str {
+    FAILURES.iter().find(|(known, _)| *known == kind).map_or("connection_failed", |(_, code)| code)
+}
+
+pub(super) fn failure_kind(code: &str) -> io::ErrorKind {
+    FAILURES.iter().find(|(_, known)| *known == code).map_or(io::ErrorKind::Other, |(kind, _)| *kind)
 }
 
 /// Polls a socket's readiness in the way [`Socket`] needs it, for `tls`.

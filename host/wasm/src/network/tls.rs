@@ -421,6 +421,11 @@ impl TlsStream {
         Poll::Ready(())
     }
 
+    /// Closes at once, with a reset.
+    pub(super) fn abort(self) {
+        drop(self.tcp.set_zero_linger());
+    }
+
     pub(super) async fn close(&mut self) {
         self.session.send_close_notify();
         poll_fn(|cx| self.poll_flush(cx)).await;

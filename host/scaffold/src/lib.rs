@@ -1,0 +1,35 @@
+//! New connector projects, and the SDK that they are built with: both travel inside the binary, so that nothing but it and
+//! Rust is needed. It writes files below the folders it is given and refuses to know terminals, pipelines and WebAssembly.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`name`] | what a connector may be called |
+//! | [`sdk`] | the SDK in the user's folder |
+//! | [`project`] | a project made from its template |
+
+pub mod name;
+mod packed;
+pub mod project;
+pub mod sdk;
+
+use std::path::PathBuf;
+
+pub use name::{BadName, Role};
+pub use project::{Language, Project};
+
+/// Why a project was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Name(#[from] BadName),
+    #[error("`{}` exists and is not empty", path.display())]
+    Exists { path: PathBuf },
+    #[error("the path `{}` cannot stand in a project's files", path.display())]
+    Path { path: PathBuf },
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
