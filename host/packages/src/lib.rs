@@ -10,6 +10,7 @@ pub mod digest;
 pub mod folder;
 pub mod limits;
 pub mod lock;
+pub mod native;
 pub mod oci;
 pub mod package;
 pub mod reference;

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use rapidbyte_packages::digest::Digest;
 use rapidbyte_packages::oci::{Descriptor, Manifest, VERSION};
 use rapidbyte_packages::registry::{self, Registry, RegistryError};
-use rapidbyte_signing::{bundle, simple};
+use rapidbyte_signing::{PublicKey, bundle, simple};
 
 use crate::limits::{
     CONCURRENT_REQUESTS_MAX, OTHER_SUBJECTS_MAX, REFERRERS_MAX, SIGNATURE_BYTES_MAX, SIMPLE_SIGNATURES_MAX,
@@ -45,6 +45,16 @@ impl Evidence {
     /// Where nobody asks for any.
     pub fn none() -> Self {
         Evidence::default()
+    }
+
+    /// Whether this key has said something of this kind about this already.
+    pub fn has_statement(&self, key: &PublicKey, about: &Digest, predicate_type: &str) -> bool {
+        self.bundles.iter().any(|bytes| bundle::verify(key, about, predicate_type, bytes).is_ok())
+    }
+
+    /// Whether this key has signed this in the older form already.
+    pub fn has_simple_signature(&self, key: &PublicKey, about: &Digest) -> bool {
+        self.simple.iter().any(|it| simple::verify(key, about, &it.payload, &it.layer).is_ok())
     }
 
     /// How much was offered beyond what is looked at.
