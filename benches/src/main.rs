@@ -3,12 +3,14 @@
 //! Per round and table three ways of the same copy, each into a fresh target and each verified by content: `psql COPY
 //! binary | psql COPY binary` (the limit: the server's own work), the connectors' logic compiled natively (so that the sandbox's
 //! cost is a number), and `rapidbyte run` with sandboxed components. Wall and CPU are measured outside of the process under test,
-//! the server's CPU apart. Medians and ratios are printed as a Markdown table, as `docs/performance.md` has it.
+//! the server's CPU apart. Medians and ratios are printed as a Markdown table, as `docs/performance.md` has it. Behind them come
+//! start-up and size, and what making a connector takes.
 
 mod contender;
 mod measure;
 mod startup;
 mod table;
+mod toolkit;
 
 use std::path::PathBuf;
 
@@ -75,7 +77,15 @@ fn main() -> Result<()> {
         report(&table, &samples);
         table.drop_source(&server)?;
     }
-    startup::report(&args, work.path())
+    startup::report(&args, work.path())?;
+    println!();
+    toolkit::report(&args, &server, &repository()?, work.path())
+}
+
+/// Where the connectors' own fixtures are.
+fn repository() -> Result<PathBuf> {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(Into::into).context("the benches lie in the repository")
 }
 
 fn report(table: &Table, samples: &[Vec<Sample>]) {

@@ -17,6 +17,7 @@ Examples:
   rapidbyte check pipelines/orders.yaml       Find out what is wrong before anything moves
   rapidbyte schema discover pipelines/orders.yaml
   rapidbyte connector scaffold --name source-jira
+  rapidbyte connector scaffold --name source-jira --lang python
   rapidbyte connector build connectors/source-jira
 
 Environment:
@@ -172,18 +173,20 @@ folder in its `Cargo.toml` and `pipeline.yaml`.
 Examples:
   rapidbyte connector sdk")]
     Sdk,
-    /// Build a connector crate to a WebAssembly component and compile that for this machine
+    /// Build a connector project to a WebAssembly component and compile that for this machine
     #[command(after_help = "\
 The component with its manifest inside is named on stdout. It runs on any machine: name it under `use:`.
+A project with a `Cargo.toml` is built by Cargo, one with a `pyproject.toml` by the `componentize-py` in its \
+`.venv`, one with a `package.json` by the `componentize-js` in its `node_modules`.
 
 Examples:
-  rapidbyte connector build                   The crate in this folder
+  rapidbyte connector build                   The project in this folder
   rapidbyte connector build connectors/source-jira
   rapidbyte connector build --debug           Quicker to build, slower to run
   rapidbyte connector build --verbose         And what the component is made of, crate by crate
   rapidbyte connector build --target aarch64-apple-darwin --target x86_64-pc-windows-msvc")]
     Build {
-        /// The crate's folder
+        /// The project's folder
         #[arg(value_name = "PATH", default_value = ".")]
         path: PathBuf,
         /// Build with Cargo's release profile (this is the default)
@@ -336,6 +339,9 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Language {
     Rust,
+    Python,
+    #[value(alias = "javascript")]
+    Js,
 }
 
 #[derive(Debug, Subcommand)]

@@ -49,8 +49,8 @@ fn the_same_source_gives_the_same_component_in_any_folder() {
 
     // The component asks for the network nowhere, its manifest does: said, not refused. The other way round is refused.
     let manifest = include_str!("bare/rapidbyte-plugin.yaml");
-    let wider =
-        manifest.replace("[arrow_ipc] }", "[arrow_ipc], network: { runtime_hosts: true, tls: optional } }");
+    let network = "network: { allowed_hosts: [{ host: db.example.com, port: 5432 }] }";
+    let wider = manifest.replace("[arrow_ipc] }", &format!("[arrow_ipc], {network} }}"));
     assert_ne!(wider, manifest);
     project.write("one/source-bare/rapidbyte-plugin.yaml", wider);
     let outcome = build(&project, &connector, &[]).expect(0);

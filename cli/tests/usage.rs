@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["connector", "build"],
     &["connector", "scaffold"],
     &["connector", "sdk"],
+    &["connector", "test"],
     &["state"],
     &["state", "show"],
     &["state", "reset"],

@@ -94,8 +94,15 @@ mod tests {
 
     #[test]
     fn what_a_connector_says_cannot_break_the_document() {
-        let outcome =
-            |verdict| Outcome { clause: "a", severity: Severity::Error, verdict, hint: None, seconds: 0.0 };
+        let outcome = |verdict| Outcome {
+            clause: "a",
+            severity: Severity::Error,
+            verdict,
+            expected: None,
+            found: None,
+            hint: None,
+            seconds: 0.0,
+        };
         let report = Report {
             connector: "c@1".into(),
             role: "source",

@@ -33,7 +33,7 @@ fn main() -> Outcome<()> {
     }
     collect(&root.join("wit"), "wit", &mut sdk)?;
     let mut templates = BTreeMap::new();
-    collect(&root.join("templates/rust"), "", &mut templates)?;
+    collect(&root.join("templates"), "", &mut templates)?;
 
     // What templates depend on beside the SDK.
     let mut direct: BTreeSet<String> = ["rapidbyte-sdk".to_owned()].into();

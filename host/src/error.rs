@@ -57,6 +57,11 @@ pub enum HostError {
         #[source]
         source: std::io::Error,
     },
+    /// A project in a language whose tool is not installed.
+    #[error("`{tool}` is not installed for `{}`", folder.display())]
+    NoComponentizer { tool: &'static str, install: &'static str, folder: PathBuf },
+    #[error("`{}` is no JSON: {message}", path.display())]
+    BadSchema { path: PathBuf, message: String },
     #[error("the Rust target for WebAssembly components is not installed")]
     NoTarget { install: String },
     #[error("cargo failed in `{}`: {message}", folder.display())]
@@ -105,7 +110,8 @@ impl HostError {
             Self::Cancelled => "cancelled",
             Self::NoManifest { .. } => "connector_no_manifest",
             Self::NoCrate { .. } => "connector_no_crate",
-            Self::NoTool { .. } => "tool_missing",
+            Self::NoTool { .. } | Self::NoComponentizer { .. } => "tool_missing",
+            Self::BadSchema { .. } => "config_schema_malformed",
             Self::NoTarget { .. } => "rust_target_missing",
             Self::Cargo { .. } => "cargo_failed",
             Self::Compile { .. } => "connector_does_not_compile",
@@ -132,6 +138,7 @@ impl HostError {
             Self::Cancelled => Actor::Operator,
             Self::NoManifest { .. }
             | Self::NoCrate { .. }
+            | Self::BadSchema { .. }
             | Self::Compile { .. }
             | Self::NoComponent { .. }
             | Self::Component { .. }
@@ -142,6 +149,7 @@ impl HostError {
             | Self::Write { .. }
             | Self::Engine(_)
             | Self::NoTool { .. }
+            | Self::NoComponentizer { .. }
             | Self::NoTarget { .. }
             | Self::Cargo { .. }
             | Self::Cassette(_)
@@ -157,6 +165,10 @@ impl HostError {
             Self::NoManifest { .. } => "point to the folder of a connector, or to a built `.wasm` file".to_owned(),
             Self::NoTool { program: "cargo" | "rustc", .. } => {
                 "install Rust, or use connectors that are built already (`use: ./name.wasm`)".to_owned()
+            }
+            Self::NoTool { program: "node", .. } => "install Node.js 20 or newer".to_owned(),
+            Self::NoComponentizer { install, folder, .. } => {
+                format!("run `cd {} && {install}`", folder.display())
             }
             Self::NoTarget { install } => format!("run `{install}`"),
             Self::NoComponent { .. } => "the crate needs `[lib] crate-type = [\"cdylib\"]`".to_owned(),

@@ -10,7 +10,7 @@ use arrow_array::RecordBatch;
 
 use crate::backend::Host;
 use crate::batch::{FrameDecoder, FrameEncoder};
-use crate::error::ConnectorError;
+use crate::error::{CommitState, ConnectorError};
 use crate::events::{CheckpointKind, CheckpointReply, RawEvent};
 use crate::types::{
     Checkpoint, Continuation, Cursor, FieldValue, Limits, LogLevel, MetricValue, ReadSummary, Receipt,
@@ -174,7 +174,9 @@ impl Context {
 
     /// Destinations: everything before `checkpoint` is durably committed, its receipt in the same transaction.
     pub async fn commit_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ConnectorError> {
-        self.inner.host.report(CheckpointKind::Destination, checkpoint)?;
+        let reported = self.inner.host.report(CheckpointKind::Destination, checkpoint);
+        // Whatever became of the report: the commit took place.
+        reported.map_err(|error| error.with_commit_state(CommitState::AfterCommitConfirmed))?;
         lock(&self.inner.counts).checkpoints += 1;
         Ok(())
     }

@@ -9,7 +9,9 @@ use crate::{connectors, tools};
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     tools::ensure_wasm_target(workspace)?;
     let postgres = tools::ensure_postgres()?;
-    workspace.cargo(["build", "--release", "--package", "rapidbyte-cli"]).run()?;
+    // As it is published.
+    let build = workspace.cargo(["build", "--release", "--package", "rapidbyte-cli"]);
+    build.env("CARGO_PROFILE_RELEASE_LTO", "thin").run()?;
     let binary = workspace.rapidbyte("release");
 
     let components = connectors::build(workspace, &binary)?;

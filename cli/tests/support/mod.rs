@@ -157,6 +157,8 @@ impl Project {
             (r"\b[0-9a-f]{64}\b", "[DIGEST]"),
             (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
             (r"PostgreSQL \d+(\.\d+)*( \([^)]*\))?", "PostgreSQL [VERSION]"),
+            // Other tests use Cargo's folders, too.
+            (r"(?m)^ +Blocking waiting for file lock on .*\n", ""),
             // Marks under a path are as long as the path.
             (r"\^{30,}", "[MARKS]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[INSTANT]"),
@@ -211,6 +213,12 @@ pub struct Invocation {
 impl Invocation {
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Runs it in another folder than the project's.
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
         self
     }
 

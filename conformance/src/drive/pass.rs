@@ -15,6 +15,9 @@ use crate::clause::{Finding, broken};
 use crate::limits::LIMITS;
 use crate::subject::{Bent, Subject};
 
+/// For messages.
+const DOING: &str = "passing the suite's rows";
+
 impl Subject<'_> {
     /// What a transform says would flow out.
     pub async fn transform_schema(&self, schema: &SchemaRef) -> Result<Schema, Finding> {
@@ -61,12 +64,17 @@ impl Subject<'_> {
         let session = match opened {
             Ok((session, _)) => session,
             Err(error) if faults.is_none() => return Err(error.into()),
-            Err(error) => return Ok((ReadRun { events: Vec::new(), result: Err(error) }, handed)),
+            Err(error) => {
+                return Ok((
+                    ReadRun { doing: DOING.to_owned(), events: Vec::new(), result: Err(error) },
+                    handed,
+                ));
+            }
         };
         let request = transform_request(schema, RunPhase::Transform)?;
         let (result, events) = run_and_take(&mut running, session, request, outlet, sender).await;
         self.hear(&result);
-        Ok((ReadRun { events, result }, handed))
+        Ok((ReadRun { doing: DOING.to_owned(), events, result }, handed))
     }
 
     /// Passes rows of which the end is asked for before they come.

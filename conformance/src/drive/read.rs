@@ -7,7 +7,7 @@ use rapidbyte_host::core::*;
 use rapidbyte_host::wasm::WasmConnector;
 
 use super::{WIDE, ended_in_words, run_and_take};
-use crate::clause::{Finding, broken, not_applicable};
+use crate::clause::{Finding, broken, mismatch, not_applicable, said};
 use crate::limits::{LIMITS, STREAMS_READ_MAX};
 use crate::rows::{Row, rows_of};
 use crate::subject::{Bent, Running, Subject, start};
@@ -55,6 +55,24 @@ impl ReadPlan {
         ReadPlan { sync_mode: SyncMode::Incremental, cursor: Some(cursor), position, ..Self::full(stream) }
     }
 
+    /// What is asked for, for messages.
+    fn words(&self) -> String {
+        let mut words = format!("reading `{}`", self.name);
+        if let Some(cursor) = &self.cursor {
+            words.push_str(&format!(" by `{}`", cursor.field));
+        }
+        if let Some(position) = &self.position {
+            words.push_str(&format!(" from `{}`", position.value_text()));
+        }
+        if !self.columns.is_empty() {
+            words.push_str(&format!(" with columns {:?}", self.columns));
+        }
+        if let Some(filter) = &self.filter {
+            words.push_str(&format!(" where `{filter}`"));
+        }
+        words
+    }
+
     fn request(&self) -> RunRequest {
         let stream = StreamContext {
             pipeline: "conformance".to_owned(),
@@ -81,6 +99,8 @@ impl ReadPlan {
 
 /// What a run emitted, in order.
 pub struct ReadRun {
+    /// What was asked for, for messages.
+    pub doing: String,
     pub events: Vec<Event>,
     pub result: Result<RunSummary, ConnectorError>,
 }
@@ -103,7 +123,7 @@ impl ReadRun {
     /// The rows, or why there are none.
     pub fn rows(&self) -> Result<Vec<Row>, Finding> {
         if let Err(error) = &self.result {
-            return Err(error.clone().into());
+            return mismatch(self.doing.clone(), "success", said(error));
         }
         Ok(rows_of(self.frames())?)
     }
@@ -129,7 +149,7 @@ async fn read_with(
     match closed {
         // What was emitted is not spoilt by a session that a fault keeps from closing.
         Err(error) if plan.bent.faults.is_none() => Err(error),
-        _ => Ok(ReadRun { events, result }),
+        _ => Ok(ReadRun { doing: plan.words(), events, result }),
     }
 }
 

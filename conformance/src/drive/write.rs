@@ -10,7 +10,7 @@ use rapidbyte_host::core::*;
 use rapidbyte_host::wasm::faults::FaultPlan;
 
 use super::{WIDE, ended_in_words};
-use crate::clause::{Breach, Finding, not_applicable};
+use crate::clause::{Breach, Finding, mismatch, not_applicable, said};
 use crate::limits::LIMITS;
 use crate::recorder::{Answer, lock};
 use crate::rows::{Row, difference};
@@ -166,7 +166,10 @@ impl Subject<'_> {
         let run = self.write(plan, feed).await?;
         match &run.result {
             Ok(_) => Ok(run),
-            Err(error) => Err(error.clone().into()),
+            Err(error) => {
+                let columns: Vec<&String> = plan.schema.fields().iter().map(|field| field.name()).collect();
+                mismatch(format!("writing {columns:?} by `{}`", plan.mode), "success", said(error))
+            }
         }
     }
 

@@ -12,14 +12,18 @@ use serde_json::Value;
 mod contract {
     pub use crate::rapidbyte::connector::core_types::*;
     pub use crate::rapidbyte::connector::host_io::{
-        BatchEvent, Frame, batch_emit, batch_next, cancelled, tcp_connect, telemetry_checkpoint, telemetry_dlq, telemetry_log, wait,
+        BatchEvent, Frame, batch_emit, batch_next, cancelled, tcp_connect, telemetry_checkpoint,
+        telemetry_dlq, telemetry_log, wait,
     };
     pub use crate::rapidbyte::connector::stream_types::{
-        Catalog, CatalogStream, Cursor, CursorValue, DataErrorPolicy, NewColumnPolicy, NullabilityChangePolicy,
-        Partition, Policies, ReadSummary, RemovedColumnPolicy, StreamContext, TypeChangePolicy, RunRequest, RunSummary, SyncMode,
-        TransformSummary, WriteMode, WritePlan, WriteSummary,
+        Catalog, CatalogStream, Cursor, CursorValue, DataErrorPolicy, NewColumnPolicy,
+        NullabilityChangePolicy, Partition, Policies, ReadSummary, RemovedColumnPolicy, RunRequest,
+        RunSummary, StreamContext, SyncMode, TransformSummary, TypeChangePolicy, WriteMode, WritePlan,
+        WriteSummary,
     };
-    pub use crate::rapidbyte::connector::telemetry::{CheckpointEvent, CheckpointKind, LogEvent, LogLevel, RecordError};
+    pub use crate::rapidbyte::connector::telemetry::{
+        CheckpointEvent, CheckpointKind, LogEvent, LogLevel, RecordError,
+    };
 }
 pub use contract::*;
 
@@ -118,7 +122,13 @@ pub fn open(
         sessions.open.insert(sessions.last, parsed.clone());
         sessions.last
     });
-    let info = OpenInfo { connector_id: id, role, protocol_version: "4.0.0".into(), capabilities, default_limits: None };
+    let info = OpenInfo {
+        connector_id: id,
+        role,
+        protocol_version: "4.0.0".into(),
+        capabilities,
+        default_limits: None,
+    };
     Ok(Opened { session, info })
 }
 

@@ -17,7 +17,8 @@ use crate::{json, yaml};
 pub const FIXTURE_FILE_NAME: &str = "conformance.yaml";
 
 const PLACE: &str = "the fixture";
-const EMPTY_HELP: &str = "a fixture has `config`, and for a destination `reader`; `docs/conformance.md` describes the keys";
+const EMPTY_HELP: &str =
+    "a fixture has `config`, and for a destination `reader`; `docs/conformance.md` describes the keys";
 const PATH_BYTES_MAX: usize = 4096;
 
 const FIXTURE: Keys = Keys::of(&["config", "streams", "reader"]);
@@ -60,7 +61,11 @@ pub enum ReaderSpec {
 
 impl Fixture {
     /// Reads the YAML form.
-    pub fn from_yaml(text: &str, file_name: &str, environment: Environment<'_>) -> Result<Self, DocumentErrors> {
+    pub fn from_yaml(
+        text: &str,
+        file_name: &str,
+        environment: Environment<'_>,
+    ) -> Result<Self, DocumentErrors> {
         let file = Arc::new(SourceFile::new(file_name, text.strip_prefix('\u{feff}').unwrap_or(text)));
         let mut reader = Reader::new(&file, Some(environment));
         let mut problems = Vec::new();
@@ -189,7 +194,9 @@ mod tests {
         .unwrap();
         assert_eq!(fixture.config.to_json()["path"], "/tmp/x/out");
         assert_eq!(fixture.streams[0].cursor_field.as_deref(), Some("id"));
-        assert!(matches!(&fixture.reader, Some(ReaderSpec::Files(files)) if files == &["/tmp/x/{stream}.jsonl"]));
+        assert!(
+            matches!(&fixture.reader, Some(ReaderSpec::Files(files)) if files == &["/tmp/x/{stream}.jsonl"])
+        );
         let fixture = read("reader: { connector: ../source-file, config: { path: x } }").unwrap();
         assert!(matches!(fixture.reader, Some(ReaderSpec::Connector { stream, .. }) if stream == "{stream}"));
     }
@@ -199,7 +206,10 @@ mod tests {
         let mut fixture = read("config: { path: a, count: 1 }").unwrap();
         fixture.set("count", "7");
         fixture.set("list", "[1, \"two\"]");
-        assert_eq!(fixture.config.to_json(), serde_json::json!({ "path": "a", "count": 7, "list": [1, "two"] }));
+        assert_eq!(
+            fixture.config.to_json(),
+            serde_json::json!({ "path": "a", "count": 7, "list": [1, "two"] })
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub mod sdk;
 use std::path::PathBuf;
 
 pub use name::{BadName, Role};
-pub use project::Project;
+pub use project::{Language, Project};
 
 /// Why a project was not made.
 #[derive(Debug, thiserror::Error)]

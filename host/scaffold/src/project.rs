@@ -6,11 +6,31 @@ use crate::name::{self, Role};
 use crate::packed::{self, Names};
 use crate::{Error, sdk};
 
+/// What a project is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    Rust,
+    Python,
+    JavaScript,
+}
+
+impl Language {
+    /// The name of its templates' folder.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Language::Rust => "rust",
+            Language::Python => "python",
+            Language::JavaScript => "js",
+        }
+    }
+}
+
 /// A project that was made.
 #[derive(Debug, Clone)]
 pub struct Project {
     pub name: String,
     pub role: Role,
+    pub language: Language,
     pub folder: PathBuf,
     /// The SDK's folder.
     pub sdk: PathBuf,
@@ -19,7 +39,13 @@ pub struct Project {
 }
 
 /// Makes a project in `folder`, which must be new or empty, with the SDK in `home`.
-pub fn create(name: &str, role: Option<Role>, folder: &Path, home: &Path) -> Result<Project, Error> {
+pub fn create(
+    name: &str,
+    role: Option<Role>,
+    language: Language,
+    folder: &Path,
+    home: &Path,
+) -> Result<Project, Error> {
     let role = name::check(name, role)?;
     let exists = || Error::Exists { path: folder.to_owned() };
     match folder.read_dir().map(|mut entries| entries.next().is_none()) {
@@ -39,10 +65,13 @@ pub fn create(name: &str, role: Option<Role>, folder: &Path, home: &Path) -> Res
     let names = Names { name, sdk: sdk::text(&sdk)? };
     let mut files = Vec::new();
     for template in ["common", role.as_str()] {
-        files.extend(packed::write_template(template, &names, &project)?);
+        let template = format!("{}/{template}", language.as_str());
+        files.extend(packed::write_template(&template, &names, &project)?);
     }
-    packed::write(&project.join("Cargo.lock"), packed::lock())?;
-    files.push("Cargo.lock".to_owned());
+    if language == Language::Rust {
+        packed::write(&project.join("Cargo.lock"), packed::lock())?;
+        files.push("Cargo.lock".to_owned());
+    }
     files.sort();
     // An empty folder gives way; one that has got something meanwhile does not.
     match std::fs::remove_dir(&absolute) {
@@ -50,5 +79,5 @@ pub fn create(name: &str, role: Option<Role>, folder: &Path, home: &Path) -> Res
         _ => {}
     }
     std::fs::rename(&project, &absolute).map_err(failed)?;
-    Ok(Project { name: name.to_owned(), role, folder: folder.to_owned(), sdk, files })
+    Ok(Project { name: name.to_owned(), role, language, folder: folder.to_owned(), sdk, files })
 }

@@ -20,7 +20,7 @@ pub fn unpack(home: &Path) -> Result<PathBuf, Error> {
         packed::write(&temporary.path().join(path), text)?;
     }
     let sdk = text(&folder)?;
-    for (name, template) in [("source-jsonl", "companion"), ("dest-jsonl", "destination")] {
+    for (name, template) in [("source-jsonl", "rust/companion"), ("dest-jsonl", "rust/destination")] {
         let companion = temporary.path().join("companions").join(name);
         packed::write_template(template, &Names { name, sdk }, &companion)?;
         packed::write(&companion.join("Cargo.lock"), packed::lock())?;

@@ -1,12 +1,13 @@
-//! `rapidbyte connector build`: a crate with a manifest becomes one self-describing component.
+//! `rapidbyte connector build`: a project with a manifest becomes one self-describing component.
 //!
-//! Cargo does the compiling, so what is unchanged is not built again. What is added here: the manifest, completed with the
+//! Cargo does the compiling, or the tool of another language (`scripted`), so what is unchanged is not built again. What is added here: the manifest, completed with the
 //! config schema that the SDK left in the code, as a custom section of the component; and the proof that manifest and
 //! code agree. Refuses to know: how a component is run.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use cargo_metadata::{Message, Metadata, MetadataCommand};
 use rapidbyte_pipeline::Manifest;
@@ -14,7 +15,7 @@ use rapidbyte_pipeline::manifest::MANIFEST_FILE_NAME;
 use rapidbyte_wasm::component;
 use sha2::{Digest, Sha256};
 
-use super::{agreement, section};
+use super::{agreement, names, scripted, section};
 use crate::error::HostError as Error;
 
 /// The target every connector is compiled for.
@@ -33,6 +34,8 @@ pub struct BuiltConnector {
     pub warnings: Vec<String>,
     /// Nothing had to be compiled or written.
     pub fresh: bool,
+    /// How long Cargo, or another language's own tool, took of the build.
+    pub tool_time: Duration,
 }
 
 /// What a build says while it goes on.
@@ -44,12 +47,16 @@ pub trait BuildProgress {
     fn cargo_line(&mut self, line: &str);
 }
 
-/// Builds the connector crate in `folder`, with Cargo's release profile unless `debug` is asked for.
+/// Builds the connector project in `folder`; a crate with Cargo's release profile unless `debug` is asked for.
 ///
 /// Each connector is built by its own call of Cargo: building several at once would unify their features, and the
 /// same source would give another digest.
 pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Result<BuiltConnector, Error> {
     let manifest = read_manifest(folder)?;
+    if let Some(language) = scripted::Language::of(folder) {
+        let made = scripted::make(folder, language, &manifest, progress)?;
+        return describe_made(made, manifest, folder);
+    }
     let cargo_toml = folder.join("Cargo.toml");
     if !cargo_toml.is_file() {
         return Err(Error::NoCrate { folder: folder.to_owned() });
@@ -57,8 +64,10 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
     ensure_target(folder, progress)?;
     progress.compiling(&manifest.name, folder);
 
-    let (artifact, cargo_fresh) = compile(folder, &cargo_toml, debug, progress)?;
-    let raw = std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
+    let Compiled { artifact, fresh, took } = compile(folder, &cargo_toml, debug, progress)?;
+    let mut raw =
+        std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
+    names::blank_hashes(&mut raw);
     let inspection =
         component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
     let manifest_path = folder.join(MANIFEST_FILE_NAME);
@@ -67,8 +76,33 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
         .map_err(|error| Error::Component { path: artifact.clone(), error })?;
     let warnings = agreement::capabilities(&manifest, &functions, &manifest_path)?;
 
-    let described = section::with_manifest(&raw, &manifest.to_json());
     let out = artifact.with_file_name("rapidbyte").join(format!("{}.wasm", manifest.name));
+    describe(&raw, manifest, out, warnings, (fresh, took))
+}
+
+/// Finishes what the tool of another language made.
+fn describe_made(made: scripted::Made, manifest: Manifest, folder: &Path) -> Result<BuiltConnector, Error> {
+    let artifact = &made.component;
+    let broken = |error| Error::Component { path: artifact.clone(), error };
+    let raw = std::fs::read(artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
+    let raw = section::with_config_schema(&raw, &made.config_schema);
+    let inspection = component::inspect(&raw).map_err(broken)?;
+    let manifest_path = folder.join(MANIFEST_FILE_NAME);
+    let manifest = agreement::complete(manifest, &inspection, &manifest_path)?;
+    let functions = component::host_functions(&raw).map_err(broken)?;
+    let warnings = agreement::capabilities(&manifest, &functions, &manifest_path)?;
+    describe(&raw, manifest, made.out, warnings, (made.fresh, made.took))
+}
+
+/// Puts the manifest into the component, and that to its place.
+fn describe(
+    raw: &[u8],
+    manifest: Manifest,
+    out: PathBuf,
+    warnings: Vec<String>,
+    (fresh, tool_time): (bool, Duration),
+) -> Result<BuiltConnector, Error> {
+    let described = section::with_manifest(raw, &manifest.to_json());
     let written = write_if_changed(&out, &described)?;
     Ok(BuiltConnector {
         manifest,
@@ -76,7 +110,8 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
         size_bytes: described.len() as u64,
         digest: Sha256::digest(&described).iter().map(|byte| format!("{byte:02x}")).collect(),
         warnings,
-        fresh: cargo_fresh && !written,
+        fresh: fresh && !written,
+        tool_time,
     })
 }
 
@@ -93,12 +128,19 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     Manifest::from_yaml(&text, &path.display().to_string()).map_err(Error::Document)
 }
 
+/// What Cargo made.
+struct Compiled {
+    artifact: PathBuf,
+    fresh: bool,
+    took: Duration,
+}
+
 fn compile(
     folder: &Path,
     cargo_toml: &Path,
     debug: bool,
     progress: &mut dyn BuildProgress,
-) -> Result<(PathBuf, bool), Error> {
+) -> Result<Compiled, Error> {
     let metadata = metadata(cargo_toml)
         .map_err(|error| Error::Cargo { folder: folder.to_owned(), message: error.to_string() })?;
     let cargo_toml = std::fs::canonicalize(cargo_toml)
@@ -109,24 +151,15 @@ fn compile(
         .find(|package| std::fs::canonicalize(&package.manifest_path).is_ok_and(|path| path == cargo_toml))
         .ok_or_else(|| Error::NoCrate { folder: folder.to_owned() })?;
 
-    let mut command = cargo(folder, &remapping(&metadata));
+    let mut command = cargo(folder, &remapping(&metadata, debug));
     command
-        .args([
-            "rustc",
-            "--lib",
-            "--target",
-            TARGET,
-            "--message-format",
-            "json-render-diagnostics",
-            "--package",
-        ])
+        .args(["build", "--target", TARGET, "--message-format", "json-render-diagnostics", "--package"])
         .arg(package.name.as_str());
     if !debug {
         command.arg("--release");
     }
-    // For the connector alone: what it depends on is compiled once for all that share a target folder.
-    command.arg("--").arg(remap(metadata.workspace_root.as_std_path(), "/connector"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let began = Instant::now();
     let mut child = command.spawn().map_err(|source| Error::NoTool { program: "cargo", source })?;
 
     // Cargo's messages are read on another thread, so that neither pipe can fill up and stop it.
@@ -157,7 +190,10 @@ fn compile(
     if !status.success() {
         return Err(Error::Compile { folder: folder.to_owned() });
     }
-    messages.join().ok().flatten().ok_or_else(|| Error::NoComponent { folder: folder.to_owned() })
+    let took = began.elapsed();
+    let made = messages.join().ok().flatten();
+    let (artifact, fresh) = made.ok_or_else(|| Error::NoComponent { folder: folder.to_owned() })?;
+    Ok(Compiled { artifact, fresh, took })
 }
 
 /// What cargo knows of the crate and, where they can be resolved without a network, its dependencies.
@@ -177,10 +213,15 @@ pub(super) fn metadata(cargo_toml: &Path) -> Result<Metadata, cargo_metadata::Er
 
 /// Flags that leave the folders of this machine out of the component, so that the same source gives the same bytes in any
 /// folder and nobody's home is published. The workspace's own paths are relative already.
-fn remapping(metadata: &Metadata) -> Vec<String> {
+fn remapping(metadata: &Metadata, debug: bool) -> Vec<String> {
     let workspace = metadata.workspace_root.as_std_path();
     // The compiler takes the last that fits: what is inside of another comes behind it.
     let mut from = Vec::new();
+    // Only debug information names the workspace's folder. Other flags are the same for all connectors, so that those that
+    // share a target folder share what they depend on.
+    if debug || asks_for_debug_information(workspace) {
+        from.push((workspace.to_owned(), "/connector".to_owned()));
+    }
     if let Some(home) = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(default_cargo_home) {
         from.push((home, "/cargo".to_owned()));
     }
@@ -194,11 +235,16 @@ fn remapping(metadata: &Metadata) -> Vec<String> {
     from.push((metadata.target_directory.as_std_path().to_owned(), "/target".to_owned()));
     from.sort_by_key(|(path, _)| path.as_os_str().len());
     from.dedup();
-    from.iter().map(|(path, name)| remap(path, name)).collect()
+    from.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect()
 }
 
-fn remap(path: &Path, name: &str) -> String {
-    format!("--remap-path-prefix={}={name}", path.display())
+/// Whether the release profile has debug information, which it has not by itself.
+fn asks_for_debug_information(workspace: &Path) -> bool {
+    let manifest = std::fs::read_to_string(workspace.join("Cargo.toml")).unwrap_or_default();
+    let manifest: Option<toml::Table> = manifest.parse().ok();
+    manifest.and_then(|manifest| Some(manifest.get("profile")?.get("release")?.get("debug").is_some()))
+        == Some(true)
+        || std::env::var_os("CARGO_PROFILE_RELEASE_DEBUG").is_some()
 }
 
 fn default_cargo_home() -> Option<PathBuf> {

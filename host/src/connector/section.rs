@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rapidbyte_pipeline::limits::MANIFEST_BYTES_MAX;
 use rapidbyte_pipeline::manifest::MANIFEST_SECTION;
+use rapidbyte_wasm::component::CONFIG_SCHEMA_SECTION;
 use wasm_encoder::{CustomSection, Encode};
 
 /// Magic and version of the binary format; the version's upper half tells components from modules.
@@ -15,10 +16,18 @@ const CUSTOM: u8 = 0;
 
 /// The component with the manifest behind its code.
 pub fn with_manifest(component: &[u8], manifest_json: &str) -> Vec<u8> {
+    with_section(component, MANIFEST_SECTION, manifest_json)
+}
+
+/// The component with its config schema behind its code, where the code does not bring it.
+pub fn with_config_schema(component: &[u8], schema_json: &str) -> Vec<u8> {
+    with_section(component, CONFIG_SCHEMA_SECTION, schema_json)
+}
+
+fn with_section(component: &[u8], name: &str, text: &str) -> Vec<u8> {
     let mut described = component.to_vec();
     described.push(CUSTOM);
-    CustomSection { name: MANIFEST_SECTION.into(), data: manifest_json.as_bytes().into() }
-        .encode(&mut described);
+    CustomSection { name: name.into(), data: text.as_bytes().into() }.encode(&mut described);
     described
 }
 

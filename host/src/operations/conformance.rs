@@ -32,6 +32,8 @@ pub struct Candidate {
     pub digest: String,
     /// Where its fixture lies, if it has one.
     pub fixture: Option<PathBuf>,
+    /// How long Cargo, or another language's own tool, took of building it.
+    pub tool_time: Duration,
 }
 
 /// A config as a connector gets it, with what it may reach.
@@ -48,19 +50,19 @@ pub struct Equipment {
 impl Host {
     /// The connector at `path`: a crate's folder, which is built, or a component. Blocks.
     pub fn candidate(&self, path: &Path, progress: &mut dyn BuildProgress) -> Result<Candidate, HostError> {
-        let (manifest, component) = match path.is_dir() {
+        let (manifest, component, tool_time) = match path.is_dir() {
             true => {
                 let built = build::build(path, false, progress)?;
-                (built.manifest, built.component)
+                (built.manifest, built.component, built.tool_time)
             }
-            false => (read_manifest(path)?, path.to_owned()),
+            false => (read_manifest(path)?, path.to_owned(), Duration::ZERO),
         };
         let bytes = std::fs::read(&component)
             .map_err(|source| HostError::Read { path: component.clone(), source })?;
         let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let fixture = Some(folder.join(FIXTURE_FILE_NAME)).filter(|path| path.is_file());
-        Ok(Candidate { manifest, component, digest, fixture })
+        Ok(Candidate { manifest, component, digest, fixture, tool_time })
     }
 
     /// Reads a fixture. `scratch` is what `${RAPIDBYTE_SCRATCH}` stands for in it.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rapidbyte_scaffold::{Project, Role, project, sdk};
+use rapidbyte_scaffold::{Language, Project, Role, project, sdk};
 
 use crate::error::HostError;
 use crate::settings::Host;
@@ -13,6 +13,7 @@ pub struct ScaffoldOptions<'a> {
     pub name: &'a str,
     /// None: the one that the name says.
     pub role: Option<Role>,
+    pub language: Language,
     /// Must be new or empty.
     pub folder: &'a Path,
 }
@@ -20,8 +21,8 @@ pub struct ScaffoldOptions<'a> {
 impl Host {
     /// Makes a connector project that builds, passes its tests and runs as it is.
     pub fn scaffold_connector(&self, options: ScaffoldOptions<'_>) -> Result<Project, HostError> {
-        let ScaffoldOptions { name, role, folder } = options;
-        Ok(project::create(name, role, folder, &self.settings.home)?)
+        let ScaffoldOptions { name, role, language, folder } = options;
+        Ok(project::create(name, role, language, folder, &self.settings.home)?)
     }
 
     /// The folder of the SDK that belongs to this version; it is put there if it is missing.

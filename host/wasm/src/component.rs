@@ -257,7 +257,8 @@ mod tests {
         check("wasi:io/poll@0.2.6").unwrap();
         check("rapidbyte:connector/host-io@4.0.0").unwrap();
         for import in [
-            "wasi:http/types@0.2.0",
+            "wasi:http/types@0.3.0",
+            "wasi:http/incoming-handler@0.2.0",
             "wasi:io/poll@0.3.0",
             "wasi:nn/tensor",
             "rapidbyte:connector/source@4.0.0",

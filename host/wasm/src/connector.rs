@@ -14,6 +14,7 @@ use crate::activity::Activity;
 use crate::component::{ComponentError, role_export};
 use crate::engine::{CacheUse, Engine, LoadOptions};
 use crate::faults::FaultPlan;
+use crate::imports::http::{Http, Outgoing};
 use crate::instance::{Guest, WasmInstance};
 use crate::limits::{CALL_BYTES_MIN, HANDLES_MAX};
 use crate::network::Network;
@@ -136,6 +137,15 @@ impl WasmConnector {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let max_batch_bytes = io.limits.max_batch_bytes;
+        let http = Http::new(Outgoing {
+            id: self.id.clone().into(),
+            role: self.role,
+            grants: self.grants.clone(),
+            network: self.network.clone(),
+            services: io.services.clone(),
+            reporter: reporter.clone(),
+            activity: activity.clone(),
+        });
         let state = HostState {
             table,
             wasi: sandbox::context(&self.grants, &reporter, self.network.random_bytes(&self.id))?,
@@ -147,6 +157,7 @@ impl WasmConnector {
             faults: self.faults.clone(),
             services: io.services,
             reporter: reporter.clone(),
+            http,
             activity: activity.clone(),
             limits: io.limits,
             inlet: io.inlet,

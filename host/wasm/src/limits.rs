@@ -56,6 +56,16 @@ pub const TLS_PENDING_BYTES_MAX: usize = MIB;
 /// The longest single wait; a guest that asks for more is woken and may ask again.
 pub const WAIT_SECONDS_MAX: u64 = 24 * 3600;
 
+/// What one HTTP answer or request of a guest may carry in its body. It streams, so this bounds time and traffic, not memory.
+pub const HTTP_BODY_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// How long an HTTP server may take to begin its answer, or may be silent in the middle of it, where the guest names no
+/// time; slow reports of real APIs take minutes.
+pub const HTTP_SILENCE_SECONDS: u64 = 300;
+/// How long an HTTP connection may take where the guest names no time.
+pub const HTTP_CONNECT_TIMEOUT_MS: u32 = 30_000;
+/// Requests that one instance may have under way. Each holds a connection.
+pub const HTTP_REQUESTS_MAX: usize = rapidbyte_core::limits::SOCKETS_MAX;
+
 /// The longest delay of a fault plan: what never waits holds a thread for it.
 pub const FAULT_DELAY_MS_MAX: u64 = 60_000;
 /// What a cassette keeps of one connection, both ways together; it is held in memory until the connection ends.

@@ -1,5 +1,5 @@
-//! What a guest has of WASI: granted variables and folders, clocks, random numbers, and nothing else. Sockets are linked,
-//! because language runtimes import them, and refuse everything: the way out is host-io.
+//! What a guest has of WASI: granted variables and folders, clocks, random numbers, HTTP to granted endpoints, and nothing
+//! else. Sockets are linked, because language runtimes import them, and refuse everything: the way out is host-io.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::random::{Deterministic, WasiRandom};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::http;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::limits::{RANDOM_BYTES_MAX, STDIO_LINE_BYTES_MAX, STDIO_WRITE_BYTES_MAX};
@@ -40,6 +42,8 @@ pub const INTERFACES: &[&str] = &[
     "wasi:clocks/wall-clock",
     "wasi:filesystem/preopens",
     "wasi:filesystem/types",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
@@ -139,6 +143,8 @@ pub fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     cli::terminal_stdin::add_to_linker::<T, WasiCli>(l, T::cli)?;
     cli::terminal_stdout::add_to_linker::<T, WasiCli>(l, T::cli)?;
     cli::terminal_stderr::add_to_linker::<T, WasiCli>(l, T::cli)?;
+    http::types::add_to_linker::<T, WasiHttp>(l, &Default::default(), T::http)?;
+    http::outgoing_handler::add_to_linker::<T, WasiHttp>(l, T::http)?;
     sockets::network::add_to_linker::<T, WasiSockets>(l, &Default::default(), T::sockets)?;
     sockets::instance_network::add_to_linker::<T, WasiSockets>(l, T::sockets)?;
     sockets::ip_name_lookup::add_to_linker::<T, WasiSockets>(l, T::sockets)?;

@@ -15,6 +15,7 @@ use wasmtime_wasi::WasiCtx;
 
 use crate::activity::Activity;
 use crate::faults::FaultPlan;
+use crate::imports::http::Http;
 use crate::limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
 use crate::network::Network;
 use crate::report::Reporter;
@@ -34,6 +35,8 @@ pub struct HostState {
     pub faults: Option<Arc<FaultPlan>>,
     pub services: Arc<dyn Services>,
     pub reporter: Arc<Reporter>,
+    /// What `wasi:http` needs.
+    pub http: Http,
     pub activity: Arc<Activity>,
     pub limits: Limits,
 

@@ -276,6 +276,23 @@ fn tcp_echo() {
 }
 
 #[test]
+fn http_get() {
+    block_on(async {
+        let server = HttpServer::start(|_| answer("200 OK", "", &"x".repeat(100_000))).await;
+        let (summary, outcome) = Rig::source("http_get")
+            .endpoint("127.0.0.1", server.port)
+            .text(server.url("/a?b=c"))
+            .succeeds()
+            .await;
+        assert_eq!(summary.read.unwrap().records, 100_000);
+        assert!(outcome.services.reached("source.http-request"));
+        let asked = server.asked();
+        assert!(asked[0].starts_with("GET /a?b=c HTTP/1.1\r\n"), "{asked:?}");
+        assert!(asked[0].contains(&format!("host: 127.0.0.1:{}\r\n", server.port)), "{asked:?}");
+    });
+}
+
+#[test]
 fn waits() {
     block_on(async {
         let port = echo_server().await;

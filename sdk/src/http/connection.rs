@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
 use super::Options;
-use crate::error::ConnectorError;
+use crate::error::{ConnectorError, ErrorCategory};
 use crate::net::{HostTcpStream, TlsOptions};
 
 /// A connection that can take a request. Dropping it closes the connection.
@@ -58,6 +58,11 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+/// Whether the server is gone, as one that closes a kept connection is. What the host refuses, it refuses again.
+pub(super) fn lost(error: &hyper::Error) -> bool {
+    !error.is_parse() && failed(error).category == ErrorCategory::TransientNetwork
 }
 
 /// What went wrong below HTTP; an error of the host is handed on as it is.

@@ -13,7 +13,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, Header
 use hyper::{Method, Uri};
 use serde::Serialize;
 
-use super::connection::{Connection, failed};
+use super::connection::{Connection, failed, lost};
 use super::{HttpClient, Options, Response, header, status};
 use crate::error::ConnectorError;
 
@@ -169,7 +169,7 @@ async fn send(client: &HttpClient, request: hyper::Request<Full<Bytes>>) -> Resu
         match in_time(options.idle_timeout, connection.send(request.clone())).await? {
             Ok(answer) => return take(client, connection, answer).await,
             // The server may have closed it just now. What it may have done already is not asked for again.
-            Err(error) if error.is_canceled() || (idempotent && !error.is_parse()) => {}
+            Err(error) if error.is_canceled() || (idempotent && lost(&error)) => {}
             Err(error) => return Err(failed(&error)),
         }
     }

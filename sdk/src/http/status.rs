@@ -63,10 +63,10 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 
 /// The beginning of a text on one line.
 fn excerpt(text: &str) -> String {
-    let mut words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let mut line = String::new();
     let mut chars = 0;
-    while let Some(word) = words.next() {
+    for word in words {
         if !line.is_empty() {
             line.push(' ');
         }

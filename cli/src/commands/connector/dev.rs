@@ -168,29 +168,32 @@ impl<'a> Dev<'a> {
         self.cycles += 1;
         let before = self.inputs.take();
         let began = Instant::now();
+        let mut tool_time = Duration::ZERO;
         // Compiled code is cached on disk; all else begins anew.
         let host = Host::new(self.settings.host.clone());
         let mut building = Building::new(self.printer);
         let built = block_in_place(|| host.candidate(&self.folder, &mut building));
-        let build_time = began.elapsed();
         let outcome = match built {
             Err(error) => {
                 building.explain(&error);
                 self.broken(&error.into())
             }
             Ok(candidate) => {
+                tool_time = candidate.tool_time;
                 let inputs = (candidate.digest.clone(), data);
                 let outcome = if before.as_ref() == Some(&inputs) && !matches!(cause, Cause::Asked) {
                     self.unchanged()
                 } else {
-                    self.judge(&host, candidate, stop).await.unwrap_or_else(|error| self.broken(&error.into()))
+                    self.judge(&host, candidate, stop)
+                        .await
+                        .unwrap_or_else(|error| self.broken(&error.into()))
                 };
                 self.inputs = Some(inputs);
                 outcome
             }
         };
         self.last = outcome.word;
-        self.printer.json(&CycleJson::new(self.cycles, cause, &outcome, build_time, began.elapsed()));
+        self.printer.json(&CycleJson::new(self.cycles, cause, &outcome, tool_time, began.elapsed()));
     }
 
     /// Tests or runs what was built.
@@ -304,9 +307,10 @@ struct CycleJson<'a> {
     outcome: &'static str,
     /// Component and data are those of the last time, whose outcome this is.
     unchanged: bool,
-    build_seconds: f64,
     /// In all.
     seconds: f64,
+    /// Of these the compiler's: Cargo's, or another language's own tool's.
+    compiler_seconds: f64,
     /// What the tests found, as `connector test` reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<&'a Value>,
@@ -319,7 +323,7 @@ struct CycleJson<'a> {
 }
 
 impl<'a> CycleJson<'a> {
-    fn new(cycle: u64, cause: &Cause, outcome: &'a Outcome, build: Duration, whole: Duration) -> Self {
+    fn new(cycle: u64, cause: &Cause, outcome: &'a Outcome, compiler: Duration, whole: Duration) -> Self {
         let changed = match cause {
             Cause::Changed(changed) => changed.as_slice(),
             Cause::Start | Cause::Asked => &[],
@@ -329,8 +333,8 @@ impl<'a> CycleJson<'a> {
             changed: changed.iter().map(|path| path.display().to_string()).collect(),
             outcome: outcome.word,
             unchanged: outcome.unchanged,
-            build_seconds: build.as_secs_f64(),
             seconds: whole.as_secs_f64(),
+            compiler_seconds: compiler.as_secs_f64(),
             report: outcome.report.as_ref(),
             run: outcome.run.as_ref(),
             error: outcome.error.as_ref().map(Report::json),

@@ -15,7 +15,11 @@ use crate::printer::{Printer, Tone};
 use crate::report::Failure;
 
 pub fn scaffold(host: &Host, args: ScaffoldArgs, printer: &Printer) -> Result<Exit> {
-    let Language::Rust = args.lang;
+    let language = match args.lang {
+        Language::Rust => scaffold::Language::Rust,
+        Language::Python => scaffold::Language::Python,
+        Language::Js => scaffold::Language::JavaScript,
+    };
     let role = args.role.map(|role| match role {
         Role::Source => scaffold::Role::Source,
         Role::Destination => scaffold::Role::Destination,
@@ -36,22 +40,24 @@ pub fn scaffold(host: &Host, args: ScaffoldArgs, printer: &Printer) -> Result<Ex
         _ => role,
     };
     let folder = args.path.unwrap_or_else(|| PathBuf::from(&name));
-    let project = host.scaffold_connector(ScaffoldOptions { name: &name, role, folder: &folder })?;
+    let project =
+        host.scaffold_connector(ScaffoldOptions { name: &name, role, language, folder: &folder })?;
     printer.status(
         Tone::Good,
         "Created",
         format_args!("{} ({}, {} files)", project.name, project.role.as_str(), project.files.len()),
     );
-    printer.status(
-        Tone::Good,
-        "Next",
-        format_args!("cd {}, cargo test; README.md goes on", folder.display()),
-    );
+    let next = match language {
+        scaffold::Language::Rust => "cargo test",
+        scaffold::Language::Python => "python3 -m unittest",
+        scaffold::Language::JavaScript => "node --test",
+    };
+    printer.status(Tone::Good, "Next", format_args!("cd {}, {next}; README.md goes on", folder.display()));
     printer.data(project.folder.display());
     printer.json(&ScaffoldJson {
         name: &project.name,
         role: project.role.as_str(),
-        language: "rust",
+        language: project.language.as_str(),
         folder: project.folder.display().to_string(),
         sdk: project.sdk.display().to_string(),
         files: &project.files,

@@ -17,7 +17,7 @@ use crate::building::Building;
 use crate::commands::use_cassettes;
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone};
-use crate::quantity::Elapsed;
+use crate::quantity::{Elapsed, plural};
 use crate::report::Failure;
 use crate::runtime;
 use crate::settings::Settings;
@@ -45,7 +45,7 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
     printer.status(
         Tone::Busy,
         "Testing",
-        format_args!("{} against {} clauses", suite.connector(), suite.clause_count()),
+        format_args!("{} against {}", suite.connector(), plural(suite.clause_count() as u64, "clause")),
     );
     let screen = Screen::new(settings, printer, suite.clause_count());
     let report = runtime::block_on(suite.run(&mut |progress| screen.show(&progress)))?;
@@ -168,8 +168,11 @@ fn table(report: &Report) -> String {
 /// What there is to say of a clause that did not pass.
 pub(super) fn explain(outcome: &Outcome) -> Option<String> {
     let mut text = format!("{}: {}\n  {}", outcome.clause, word(outcome), outcome.verdict.message()?);
-    let lines =
-        [("expected", outcome.expected.as_deref()), ("found", outcome.found.as_deref()), ("hint", outcome.hint)];
+    let lines = [
+        ("expected", outcome.expected.as_deref()),
+        ("found", outcome.found.as_deref()),
+        ("hint", outcome.hint),
+    ];
     for (word, line) in lines {
         if let Some(line) = line {
             text.push_str(&format!("\n  {word:>8}: {line}"));

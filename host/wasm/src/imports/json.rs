@@ -15,6 +15,8 @@ use arrow_select::concat::concat_batches;
 use rapidbyte_core::frame::decode_schema;
 use rapidbyte_core::{ConnectorError, Frame};
 
+use super::zones;
+
 /// JSON of a frame may be so many times as long as its Arrow: names are repeated in every record.
 const GROWTH_MAX: u64 = 8;
 /// Text decoded at once, if records are not longer.
@@ -57,7 +59,8 @@ fn decode(schema: &Arc<Schema>, rows: &[u8], batch_bytes_max: u64) -> Result<Rec
     let element_bytes =
         schema.fields().iter().map(|field| element_bytes_max(field.data_type())).max().unwrap_or(0);
     let step_rows = (STEP_BYTES / row_bytes.max(1)).clamp(1, 4096) as usize;
-    let builder = ReaderBuilder::new(schema.clone()).with_batch_size(step_rows).with_strict_mode(true);
+    let plain = zones::in_utc(schema);
+    let builder = ReaderBuilder::new(plain.clone()).with_batch_size(step_rows).with_strict_mode(true);
     let mut decoder = builder.build_decoder().map_err(malformed)?;
 
     let mut batches = Vec::new();
@@ -90,7 +93,8 @@ fn decode(schema: &Arc<Schema>, rows: &[u8], batch_bytes_max: u64) -> Result<Rec
             return Err(too_large(batch_bytes_max));
         }
     }
-    concat_batches(schema, &batches).map_err(malformed)
+    let batch = concat_batches(&plain, &batches).map_err(malformed)?;
+    zones::relabelled(&batch, schema).map_err(malformed)
 }
 
 /// What one row takes at least, whatever is in it.
@@ -139,7 +143,7 @@ pub fn from_frame(frame: &Frame, batch_bytes_max: u64) -> Result<String, Connect
     let written = catch_unwind(AssertUnwindSafe(|| {
         let sink = Capped { bytes: Vec::new(), bytes_max };
         let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(sink);
-        writer.write(&batch)?;
+        writer.write(&zones::relabelled(&batch, &zones::in_utc(batch.schema_ref()))?)?;
         writer.finish()?;
         Ok::<_, ArrowError>(writer.into_inner().bytes)
     }));
@@ -172,7 +176,7 @@ impl Write for Capped {
 
 #[cfg(test)]
 mod tests {
-    use arrow_schema::Field;
+    use arrow_schema::{Field, TimeUnit};
     use rapidbyte_core::frame::encode_schema;
 
     use super::*;
@@ -201,6 +205,21 @@ mod tests {
             assert_eq!(frame.records(), rows as u64);
             assert_eq!(from_frame(&frame, 16 * MIB).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn instants_of_named_zones_are_shown_in_utc_and_keep_their_zone() {
+        let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into()));
+        let within = DataType::Struct(vec![Field::new("at", instant.clone(), true)].into());
+        let fields = vec![field(instant), Field::new("b", list_of(within), true)];
+        let text = "{\"a\":\"2024-07-01T12:00:00.123456Z\",\"b\":[{\"at\":\"1969-12-31T23:59:59Z\"},{\"at\":null}]}\n{\"a\":null,\"b\":null}\n";
+        let frame = to_frame(&schema(fields.clone()), text, MIB).unwrap();
+        assert_eq!(*frame.decode().unwrap().schema(), Schema::new(fields.clone()));
+        assert_eq!(from_frame(&frame, MIB).unwrap(), text);
+        // Whatever way an instant is written, it is the same.
+        let other = "{\"a\":\"2024-07-01T14:00:00.123456+02:00\"}";
+        let frame = to_frame(&schema(fields), other, MIB).unwrap();
+        assert!(from_frame(&frame, MIB).unwrap().contains("2024-07-01T12:00:00.123456Z"));
     }
 
     #[test]

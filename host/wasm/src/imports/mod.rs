@@ -3,11 +3,13 @@
 
 mod batches;
 mod host_io;
+pub mod http;
 mod json;
 mod network;
 mod state;
 mod telemetry;
 mod wait;
+mod zones;
 
 use rapidbyte_core::{ConnectorError, Frame};
 use wasmtime::component::ResourceTableError;

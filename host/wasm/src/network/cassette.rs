@@ -1,5 +1,5 @@
 //! Network cassettes: what connectors exchanged with the network after TLS ends, written to a folder by [`Recorder`] and
-//! served from it by [`Player`], each a [`Network`]. The format is described in `docs/cassettes.md`.
+//! served from it by [`Player`], each a [`super::Network`]. The format is described in `docs/cassettes.md`.
 //!
 //! Refuses to know: protocols. Bytes are compared and masked as they come.
 

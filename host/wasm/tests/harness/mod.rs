@@ -21,6 +21,7 @@ use rapidbyte_core::*;
 use rapidbyte_wasm::faults::FaultPlan;
 use rapidbyte_wasm::{Engine, EngineOptions, LoadOptions, Network, Resolver, WasmConnector};
 use serde::Serialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 pub const MIB: u64 = 1 << 20;
@@ -213,6 +214,62 @@ impl Services for FakeServices {
             points.push(point.to_owned());
         }
     }
+}
+
+// ---- An HTTP server -------------------------------------------------------------------------------
+
+/// Answers one request on each connection by a function of the request's head.
+pub struct HttpServer {
+    pub port: u16,
+    asked: Arc<Mutex<Vec<String>>>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl HttpServer {
+    pub async fn start(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let record = asked.clone();
+        let serving = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match stream.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_) => break,
+                    }
+                }
+                let head = String::from_utf8(head).unwrap();
+                let bytes = answer(&head);
+                record.lock().unwrap().push(head);
+                // Whoever does not read to the end is no concern of the server's.
+                let _ = stream.write_all(&bytes).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        HttpServer { port, asked, serving }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The heads of all requests so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Nobody listens any more.
+    pub async fn stop(self) {
+        self.serving.abort();
+        let _ = self.serving.await;
+    }
+}
+
+/// An answer with its length.
+pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 // ---- The rig --------------------------------------------------------------------------------------

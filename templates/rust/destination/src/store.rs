@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     id: u64,
-    /// Of all that was written so far.
     columns: Vec<Column>,
     /// Field, type and value.
     cursor: Option<(String, String, String)>,
@@ -41,7 +40,7 @@ struct Column {
 /// The files of one (pipeline, stream, partition).
 pub struct Store {
     columns: Vec<Column>,
-    policies: Policies,
+    nullability: NullabilityChangePolicy,
     folder: PathBuf,
     prefix: String,
     receipt: PathBuf,
@@ -66,7 +65,7 @@ impl Store {
         });
         Ok(Store {
             columns: columns.collect(),
-            policies: stream.policies,
+            nullability: stream.policies.nullability_change,
             folder,
             prefix: format!("part-{}", stream.partition.index),
             receipt: receipts.join(format!("{task}.json")),
@@ -106,7 +105,7 @@ impl Store {
             self.publish(name)?;
         }
         self.drop_pending()?;
-        self.evolve(stored.columns)?;
+        self.compare(&stored.columns)?;
         Ok(Some(Receipt {
             id: stored.id,
             cursor,
@@ -114,42 +113,32 @@ impl Store {
         }))
     }
 
-    /// Holds the stream's columns against those that were written so far. Lines of JSON may have other keys than those before
-    /// them, but only if the pipeline says so. CHANGE: a database alters its table here.
-    fn evolve(&mut self, written: Vec<Column>) -> Result<(), ConnectorError> {
+    /// Holds the stream's columns against those of the last commit: all files of a stream have the same. CHANGE: a database
+    /// can alter its table, by the pipeline's policies.
+    fn compare(&self, written: &[Column]) -> Result<(), ConnectorError> {
         let refuse = |name: &str, what: &str| {
-            let message = format!("column `{name}` {what}");
+            let message =
+                format!("column `{name}` {what}: write to another folder, or drop this one");
             Err(ConnectorError::schema("schema_changed", message))
         };
+        let named = |columns: &[Column], name: &str| columns.iter().any(|it| it.name == name);
         for new in &self.columns {
             let Some(old) = written.iter().find(|old| old.name == new.name) else {
-                if self.policies.new_column != NewColumnPolicy::Add {
-                    return refuse(&new.name, "is new, which only `new_column: add` allows");
-                }
-                continue;
+                return refuse(&new.name, "is new");
             };
             if old.kind != new.kind {
-                let what = format!("was `{}` and is `{}` now", old.kind, new.kind);
+                let what = format!("was `{}` and is `{}`", old.kind, new.kind);
                 return refuse(&new.name, &what);
             }
             let relaxed = new.nullable && !old.nullable;
-            if relaxed && self.policies.nullability_change != NullabilityChangePolicy::Allow {
-                let what = "can be NULL now, which only `nullability_change: allow` allows";
-                return refuse(&new.name, what);
+            if relaxed && self.nullability != NullabilityChangePolicy::Allow {
+                return refuse(&new.name, "may be NULL now");
             }
         }
-        for old in written {
-            if self.columns.iter().all(|new| new.name != old.name) {
-                if self.policies.removed_column != RemovedColumnPolicy::Ignore {
-                    return refuse(
-                        &old.name,
-                        "is gone, which only `removed_column: ignore` allows",
-                    );
-                }
-                self.columns.push(old);
-            }
+        match written.iter().find(|old| !named(&self.columns, &old.name)) {
+            Some(gone) => refuse(&gone.name, "is gone"),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn drop_pending(&self) -> Result<(), ConnectorError> {

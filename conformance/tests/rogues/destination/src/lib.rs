@@ -50,12 +50,19 @@ impl Store {
 fn damage(broken: &str, row: &mut Value) {
     let Some(fields) = row.as_object_mut() else { return };
     match broken {
-        "write-nulls" => fields.values_mut().filter(|value| value.is_null()).for_each(|value| *value = "".into()),
+        "write-nulls" => {
+            fields.values_mut().filter(|value| value.is_null()).for_each(|value| *value = "".into())
+        }
         "write-odd-identifiers" => {
-            *fields = std::mem::take(fields).into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
+            *fields = std::mem::take(fields)
+                .into_iter()
+                .map(|(name, value)| (name.to_lowercase(), value))
+                .collect();
         }
         "write-types" => {
-            if let Some(value) = fields.get_mut("int64").and_then(|value| value.as_f64().map(|number| (value, number))) {
+            if let Some(value) =
+                fields.get_mut("int64").and_then(|value| value.as_f64().map(|number| (value, number)))
+            {
                 *value.0 = Value::from(value.1);
             }
         }
@@ -65,7 +72,8 @@ fn damage(broken: &str, row: &mut Value) {
 
 fn apply(rows: &mut Vec<Value>, new: Vec<Value>, plan: &WritePlan, broken: &str) {
     for row in new {
-        let same = |old: &&mut Value| plan.primary_key.iter().all(|key| old[key.as_str()] == row[key.as_str()]);
+        let same =
+            |old: &&mut Value| plan.primary_key.iter().all(|key| old[key.as_str()] == row[key.as_str()]);
         let keyed = matches!(plan.mode, WriteMode::Upsert | WriteMode::Merge);
         match rows.iter_mut().find(|old| keyed && same(old)) {
             None => rows.push(row),
@@ -100,7 +108,8 @@ fn evolve(
     let (Some(before), Some(after)) = (rows.first().cloned(), new.first().cloned()) else { return Ok(()) };
     let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else { return Ok(()) };
     let Policies { new_column, removed_column, type_change, nullability_change, .. } = stream.policies;
-    let refused = |what: &str, name: &str| Err(error(ErrorCategory::Schema, what, &format!("column `{name}`: {what}")));
+    let refused =
+        |what: &str, name: &str| Err(error(ErrorCategory::Schema, what, &format!("column `{name}`: {what}")));
     let lax = |clause: &str| store.broken == clause;
     let mut same = true;
     for name in after.keys().filter(|name| !before.contains_key(*name)) {
@@ -114,12 +123,17 @@ fn evolve(
     for name in before.keys().filter(|name| !after.contains_key(*name)) {
         same = false;
         match removed_column {
-            RemovedColumnPolicy::Fail if !lax("evolve-removed-column") => return refused("removed_column", name),
+            RemovedColumnPolicy::Fail if !lax("evolve-removed-column") => {
+                return refused("removed_column", name);
+            }
             RemovedColumnPolicy::Drop => rows.iter_mut().for_each(|row| remove(row, name)),
             _ => new.iter_mut().for_each(|row| row[name.as_str()] = Value::Null),
         }
     }
-    for (name, value) in after.iter().filter(|(name, value)| before.get(*name).is_some_and(|old| old.is_i64() && value.is_string())) {
+    for (name, value) in after
+        .iter()
+        .filter(|(name, value)| before.get(*name).is_some_and(|old| old.is_i64() && value.is_string()))
+    {
         same = false;
         match type_change {
             TypeChangePolicy::Coerce => {}
@@ -131,7 +145,10 @@ fn evolve(
     // What else can differ in the schemas of this suite's rows is what may be NULL.
     let changed = same && fs::read(&store.schema).is_ok_and(|schema| schema != stream.schema);
     if changed && nullability_change == NullabilityChangePolicy::Fail && !lax("evolve-nullability") {
-        return refused("nullability_change", after.keys().find(|name| !["id", "name"].contains(&name.as_str())).map_or("", String::as_str));
+        return refused(
+            "nullability_change",
+            after.keys().find(|name| !["id", "name"].contains(&name.as_str())).map_or("", String::as_str),
+        );
     }
     Ok(())
 }
@@ -142,7 +159,9 @@ fn remove(row: &mut Value, name: &str) {
 
 fn write(config: &Value, request: &RunRequest) -> Outcome {
     let broken = broken(config).to_owned();
-    let Some((stream, plan)) = request.stream.as_ref().and_then(|stream| Some((stream, stream.write.clone()?))) else {
+    let Some((stream, plan)) =
+        request.stream.as_ref().and_then(|stream| Some((stream, stream.write.clone()?)))
+    else {
         return Err(config_error("no stream to write"));
     };
     let folder = PathBuf::from(config["path"].as_str().unwrap_or_default());
@@ -218,7 +237,8 @@ fn write(config: &Value, request: &RunRequest) -> Outcome {
                 counts.checkpoints += 1;
                 if !forgets {
                     // The rows are there, whatever becomes of the report.
-                    let committed = |cause| ConnectorError { commit: Some(CommitState::AfterCommitConfirmed), ..cause };
+                    let committed =
+                        |cause| ConnectorError { commit: Some(CommitState::AfterCommitConfirmed), ..cause };
                     mark(CheckpointKind::Destination, checkpoint.id, checkpoint.cursor).map_err(committed)?;
                 }
             }

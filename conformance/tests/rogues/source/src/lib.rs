@@ -56,7 +56,8 @@ fn emit(config: &Value, ids: &[u64], columns: &[String]) -> Result<(), Connector
 
 /// As much of SQL as `"id" <= 20` and `"id" = 20`.
 fn filter(predicate: &str, broken: &str) -> impl Fn(u64) -> bool {
-    let (operator, bound) = predicate.strip_prefix("\"id\" ").and_then(|rest| rest.split_once(' ')).unwrap_or_default();
+    let (operator, bound) =
+        predicate.strip_prefix("\"id\" ").and_then(|rest| rest.split_once(' ')).unwrap_or_default();
     let (exactly, bound) = (operator == "=", bound.parse().ok().filter(|_| broken != "read-filter"));
     move |id| bound.is_none_or(|bound: u64| if exactly { id == bound } else { id <= bound })
 }

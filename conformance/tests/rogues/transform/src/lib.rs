@@ -16,7 +16,9 @@ const SCHEMA_NAME: &[u8] = include_bytes!("../../source/name.schema");
 
 fn rows_of(frame: &Frame) -> Result<Vec<Value>, ConnectorError> {
     let text = frame.to_json()?;
-    let parse = |line| serde_json::from_str(line).map_err(|cause: serde_json::Error| config_error(&cause.to_string()));
+    let parse = |line| {
+        serde_json::from_str(line).map_err(|cause: serde_json::Error| config_error(&cause.to_string()))
+    };
     text.lines().map(parse).collect()
 }
 
@@ -24,7 +26,8 @@ fn transform(config: &Value, request: &RunRequest) -> Outcome {
     let broken = broken(config);
     let Some(stream) = &request.stream else { return Err(config_error("no stream")) };
     let suffix = config["suffix"].as_str().unwrap_or_default();
-    let mut counts = TransformSummary { records_in: 0, records_out: 0, bytes_in: 0, bytes_out: 0, batches: 0 };
+    let mut counts =
+        TransformSummary { records_in: 0, records_out: 0, bytes_in: 0, bytes_out: 0, batches: 0 };
     let mut batch = 0;
     let mut held: Option<Frame> = None;
     loop {
@@ -60,7 +63,9 @@ fn transform(config: &Value, request: &RunRequest) -> Outcome {
                     _ => batch_emit(out)?,
                 }
             }
-            BatchEvent::Checkpoint(checkpoint) => mark(CheckpointKind::Transform, checkpoint.id, checkpoint.cursor)?,
+            BatchEvent::Checkpoint(checkpoint) => {
+                mark(CheckpointKind::Transform, checkpoint.id, checkpoint.cursor)?
+            }
             BatchEvent::End => break,
         }
     }
@@ -73,7 +78,13 @@ fn transform(config: &Value, request: &RunRequest) -> Outcome {
 
 impl Guest for Transform {
     fn open(config_json: String) -> Result<Opened, ConnectorError> {
-        open(&config_json, ConnectorRole::Transform, "rogue-transform", Capabilities::empty(), ("suffix", true))
+        open(
+            &config_json,
+            ConnectorRole::Transform,
+            "rogue-transform",
+            Capabilities::empty(),
+            ("suffix", true),
+        )
     }
 
     fn validate(session: u64) -> Result<ValidationReport, ConnectorError> {

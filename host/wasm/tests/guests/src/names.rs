@@ -31,7 +31,7 @@ macro_rules! honest_sources {
     ($macro:ident) => {
         $macro! {
             echo, forged_session, from_json, state, tcp_echo, tcp_download, tls_echo, tls_probe, waits, waits_for_cancel,
-            until_cancelled, try_emit, dead_letters, busy_then_echo, telemetry,
+            until_cancelled, http_get, try_emit, dead_letters, busy_then_echo, telemetry,
         }
     };
 }

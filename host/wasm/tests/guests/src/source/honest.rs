@@ -107,6 +107,71 @@ pub fn tcp_echo(_: &RunRequest) -> Outcome {
     done(config.count)
 }
 
+/// Asks by `wasi:http` for `text` and for whatever its `location` points to; says the status and how long the body was, or
+/// the error, of each.
+pub fn http_get(_: &RunRequest) -> Outcome {
+    let config = config();
+    let mut target = config.text.clone();
+    let mut bytes = 0;
+    loop {
+        match get(&target) {
+            Ok(answer) => {
+                say(&format!("{} {}", answer.status, answer.body.len()));
+                bytes += answer.body.len() as u64;
+                match answer.location {
+                    Some(location) => target = location,
+                    None => return done(bytes),
+                }
+            }
+            Err(what) => return Err(error("http_failed", &what)),
+        }
+    }
+}
+
+struct HttpAnswer {
+    status: u16,
+    location: Option<String>,
+    body: Vec<u8>,
+}
+
+/// `http://host:port/path`, read to its end.
+fn get(target: &str) -> Result<HttpAnswer, String> {
+    use wasip2::http::outgoing_handler::handle;
+    use wasip2::http::types::{Fields, OutgoingRequest, Scheme};
+    use wasip2::io::streams::StreamError;
+
+    let (scheme, rest) = target.split_once("://").expect("a scheme");
+    let (authority, path) = rest.split_once('/').expect("a path");
+    let request = OutgoingRequest::new(Fields::new());
+    let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
+    request.set_scheme(Some(&scheme)).expect("a scheme");
+    request.set_authority(Some(authority)).expect("an authority");
+    request.set_path_with_query(Some(&format!("/{path}"))).expect("a path");
+    let future = handle(request, None).map_err(|code| format!("{code:?}"))?;
+    future.subscribe().block();
+    let answer = future.get().expect("it is there").expect("it was not taken");
+    let answer = answer.map_err(|code| format!("{code:?}"))?;
+    let location = answer.headers().get("location").pop();
+    let body = answer.consume().expect("a body");
+    let stream = body.stream().expect("a stream");
+    let mut read = Vec::new();
+    loop {
+        match stream.blocking_read(1 << 16) {
+            Ok(bytes) => read.extend(bytes),
+            Err(StreamError::Closed) => break,
+            Err(StreamError::LastOperationFailed(cause)) => {
+                let code = wasip2::http::types::http_error_code(&cause);
+                return Err(format!("body: {code:?}"));
+            }
+        }
+    }
+    Ok(HttpAnswer {
+        status: answer.status(),
+        location: location.map(|value| String::from_utf8(value).expect("text")),
+        body: read,
+    })
+}
+
 /// Reads to the end, as fast as it goes.
 pub fn tcp_download(_: &RunRequest) -> Outcome {
     let config = config();
