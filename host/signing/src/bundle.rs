@@ -96,6 +96,54 @@ impl Statement {
     }
 }
 
+/// What a bundle says before anybody has verified it: for choosing which to look at, and for saying what was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub predicate_type: String,
+    /// The one thing that it is about, if it is one.
+    pub about: Option<Digest>,
+    /// The fingerprint of the key that it names.
+    pub key: Option<String>,
+}
+
+/// Reads what a bundle says of itself; believes nothing.
+pub fn claim(bundle: &[u8]) -> Result<Claim, SignatureError> {
+    let bundle = open(bundle)?;
+    let payload = decode(&bundle.dsse_envelope.payload)?;
+    let statement: Statement = serde_json::from_slice(&payload).map_err(|error| malformed(&error))?;
+    let about = match statement.subject.as_slice() {
+        [subject] => format!("sha256:{}", subject.digest.sha256).parse().ok(),
+        _ => None,
+    };
+    let hint = bundle.verification_material.public_key.map(|key| key.hint);
+    let key = hint.filter(|hint| STANDARD.decode(hint).is_ok_and(|bytes| bytes.len() == 32));
+    Ok(Claim {
+        predicate_type: statement.predicate_type,
+        about,
+        key: key.map(|hint| format!("SHA256:{}", hint.trim_end_matches('='))),
+    })
+}
+
+fn malformed(error: &dyn std::fmt::Display) -> SignatureError {
+    SignatureError::Malformed { form: FORM, message: error.to_string() }
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, SignatureError> {
+    STANDARD.decode(text).map_err(|error| malformed(&error))
+}
+
+fn open(bundle: &[u8]) -> Result<Bundle, SignatureError> {
+    if bundle.len() > SIGNATURE_BYTES_MAX {
+        return Err(malformed(&"it is too long"));
+    }
+    let bundle: Bundle = serde_json::from_slice(bundle).map_err(|error| malformed(&error))?;
+    if bundle.media_type != MEDIA_TYPE {
+        let found: String = bundle.media_type.chars().filter(|c| !c.is_control()).take(120).collect();
+        return Err(malformed(&format_args!("it is a `{found}`")));
+    }
+    Ok(bundle)
+}
+
 /// Signs a statement; answers the bundle's bytes.
 pub fn sign(key: &PrivateKey, statement: &Statement) -> Result<Vec<u8>, KeyError> {
     // A tree of texts and numbers always serialises.
@@ -124,20 +172,11 @@ pub fn verify(
     predicate_type: &str,
     bundle: &[u8],
 ) -> Result<Statement, SignatureError> {
-    let malformed = |message: String| SignatureError::Malformed { form: FORM, message };
-    if bundle.len() > SIGNATURE_BYTES_MAX {
-        return Err(malformed("it is too long".to_owned()));
-    }
-    let bundle: Bundle = serde_json::from_slice(bundle).map_err(|error| malformed(error.to_string()))?;
-    if bundle.media_type != MEDIA_TYPE {
-        return Err(SignatureError::Kind { form: FORM, found: bundle.media_type });
-    }
-    let envelope = bundle.dsse_envelope;
-    let decode = |text: &str| STANDARD.decode(text).map_err(|error| malformed(error.to_string()));
+    let envelope = open(bundle)?.dsse_envelope;
     let payload = decode(&envelope.payload)?;
     // One signature: with several, some of which fit, nobody could say who stands for it.
     let [signature] = envelope.signatures.as_slice() else {
-        return Err(malformed(format!("it has {} signatures", envelope.signatures.len())));
+        return Err(malformed(&format_args!("it has {} signatures", envelope.signatures.len())));
     };
     let message = pre_authentication(&envelope.payload_type, &payload);
     if !key.verifies(&message, &decode(&signature.sig)?) {
@@ -147,8 +186,7 @@ pub fn verify(
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(SignatureError::Kind { form: FORM, found: envelope.payload_type });
     }
-    let statement: Statement =
-        serde_json::from_slice(&payload).map_err(|error| malformed(error.to_string()))?;
+    let statement: Statement = serde_json::from_slice(&payload).map_err(|error| malformed(&error))?;
     if statement.kind != STATEMENT_TYPE {
         return Err(SignatureError::Kind { form: FORM, found: statement.kind });
     }
@@ -215,8 +253,14 @@ mod tests {
             code(&public, &about, SIGN_PREDICATE, &serde_json::to_vec(&twice).unwrap()),
             "signature_malformed"
         );
+        let claimed = claim(&bundle).unwrap();
+        assert_eq!(claimed.about, Some(about));
+        assert_eq!(
+            (claimed.key, claimed.predicate_type),
+            (Some(public.fingerprint()), SIGN_PREDICATE.to_owned())
+        );
         let newer = text.replace("v0.3", "v0.9");
-        assert_eq!(code(&public, &about, SIGN_PREDICATE, newer.as_bytes()), "signature_kind");
+        assert_eq!(code(&public, &about, SIGN_PREDICATE, newer.as_bytes()), "signature_malformed");
     }
 
     #[test]

@@ -73,6 +73,16 @@ pub fn sign(key: &PrivateKey, reference: &str, manifest: &Digest) -> Result<Sign
     Ok(Signed { payload, layer })
 }
 
+/// Reads which manifest a payload says it is about; believes nothing.
+pub fn claim(payload: &[u8]) -> Result<Digest, SignatureError> {
+    let malformed = |message: String| SignatureError::Malformed { form: FORM, message };
+    if payload.len() > SIGNATURE_BYTES_MAX {
+        return Err(malformed("it is too long".to_owned()));
+    }
+    let payload: Payload = serde_json::from_slice(payload).map_err(|error| malformed(error.to_string()))?;
+    Ok(payload.critical.image.digest)
+}
+
 /// Whether the key signed this very manifest. `layer` is the payload's descriptor, whose digest has been held against it.
 pub fn verify(
     key: &PublicKey,
