@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rapidbyte_core::ConnectorError;
 use rapidbyte_core::ports::StateError;
 use rapidbyte_engine::Fault;
+use rapidbyte_install::InstallError;
 use rapidbyte_pipeline::DocumentErrors;
 use rapidbyte_scaffold::Error as Scaffold;
 use rapidbyte_wasm::ComponentError;
@@ -23,6 +24,10 @@ pub enum Actor {
     Remote,
     /// Whoever asked the run to end.
     Operator,
+    /// Whoever typed the command.
+    Typist,
+    /// Whoever answers for what runs here: a package is not what was agreed to.
+    Judge,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +100,18 @@ pub enum HostError {
     NotAsRecorded { message: String },
     #[error(transparent)]
     Scaffold(#[from] rapidbyte_scaffold::Error),
+    #[error(transparent)]
+    Install(InstallError),
+}
+
+impl From<InstallError> for HostError {
+    fn from(error: InstallError) -> Self {
+        match error {
+            // Shown as documents are, place by place.
+            InstallError::Settings(errors) => HostError::Document(errors),
+            error => HostError::Install(error),
+        }
+    }
 }
 
 impl HostError {
@@ -108,6 +125,7 @@ impl HostError {
             Self::Engine(error) => error.code(),
             Self::Fault(fault) => &fault.error.code,
             Self::Cancelled => "cancelled",
+            Self::Install(error) => error.code(),
             Self::NoManifest { .. } => "connector_no_manifest",
             Self::NoCrate { .. } => "connector_no_crate",
             Self::NoTool { .. } | Self::NoComponentizer { .. } => "tool_missing",
@@ -136,6 +154,14 @@ impl HostError {
             Self::Document(_) | Self::NoPipelines { .. } | Self::UnknownStream { .. } => Actor::Document,
             Self::Fault(fault) => actor_of(&fault.error),
             Self::Cancelled => Actor::Operator,
+            Self::Install(error) => match error.actor() {
+                rapidbyte_install::error::Actor::Operator => Actor::Typist,
+                rapidbyte_install::error::Actor::Document => Actor::Document,
+                rapidbyte_install::error::Actor::Environment => Actor::Environment,
+                rapidbyte_install::error::Actor::Package => Actor::Connector,
+                rapidbyte_install::error::Actor::Judge => Actor::Judge,
+                rapidbyte_install::error::Actor::Remote => Actor::Remote,
+            },
             Self::NoManifest { .. }
             | Self::NoCrate { .. }
             | Self::BadSchema { .. }
@@ -161,6 +187,7 @@ impl HostError {
     /// The next step, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Install(error) => return error.hint(),
             Self::UnknownStream { known, .. } => format!("it has `{known}`"),
             Self::NoManifest { .. } => "point to the folder of a connector, or to a built `.wasm` file".to_owned(),
             Self::NoTool { program: "cargo" | "rustc", .. } => {

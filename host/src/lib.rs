@@ -9,10 +9,14 @@
 //! | [`wasm`] | Wasmtime: bindings, imports, sandbox, compiled-code cache |
 //! | [`state`] | cursors, runs and connector state in SQLite |
 //! | [`pipeline`] | text to checked pipeline documents and manifests; no I/O |
+//! | [`install`] | the operator's side of packages: registries by alias, credentials, what to install, what to look at, the lock |
+//! | [`packages`] | names, OCI documents, the package, folders as registries, the store, the lock's format |
+//! | [`registry`] | registries that are servers, and the embedded one |
 //! | [`scaffold`] | new connector projects, and the SDK that travels in the binary |
 //! | [`core`] | the contract's records, errors, limits, channel and the ports themselves |
 //!
-//! Here: [`connector`] takes a connector from its folder to something that can be started, [`operations`] are the
+//! Here: [`connector`] takes a connector from its folder to something that can be started, `provision` the packages that a
+//! pipeline names, [`operations`] are the
 //! commands, [`settings`] is all that the caller decides. Read `host/core/src/ports.rs` next, then
 //! `host/engine/src/pump.rs`.
 
@@ -20,14 +24,19 @@ mod cassettes;
 pub mod connector;
 pub mod error;
 pub mod operations;
+mod provision;
 pub mod settings;
 
 pub use rapidbyte_core as core;
 pub use rapidbyte_engine as engine;
+pub use rapidbyte_install as install;
+pub use rapidbyte_packages as packages;
 pub use rapidbyte_pipeline as pipeline;
+pub use rapidbyte_registry as registry;
 pub use rapidbyte_scaffold as scaffold;
 pub use rapidbyte_state as state;
 pub use rapidbyte_wasm as wasm;
 
 pub use error::HostError;
-pub use settings::{Host, Settings};
+pub use provision::PackageOptions;
+pub use settings::{Host, PackageSettings, Settings};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rapidbyte_core::redact::Redactor;
+use rapidbyte_install::{GlobalSettings, Installer};
 
 use crate::cassettes::Cassettes;
 use crate::error::HostError;
@@ -24,6 +25,16 @@ pub struct Settings {
     pub environment: Environment,
     /// Registers what must never be shown; the embedder passes its own output through it.
     pub redactor: Redactor,
+    pub packages: PackageSettings,
+}
+
+/// Where packages come from.
+#[derive(Clone, Default)]
+pub struct PackageSettings {
+    /// The user's `config.toml`.
+    pub global: GlobalSettings,
+    /// Docker's folder, with the credentials for registries: `~/.docker`.
+    pub docker: PathBuf,
 }
 
 /// The embedded runtime. Making one costs nothing; the compiler's engine is made when first needed.
@@ -31,11 +42,12 @@ pub struct Host {
     pub(crate) settings: Settings,
     engine: OnceLock<Arc<rapidbyte_wasm::Engine>>,
     pub(crate) cassettes: OnceLock<Cassettes>,
+    pub(crate) installer: OnceLock<Installer>,
 }
 
 impl Host {
     pub fn new(settings: Settings) -> Self {
-        Host { settings, engine: OnceLock::new(), cassettes: OnceLock::new() }
+        Host { settings, engine: OnceLock::new(), cassettes: OnceLock::new(), installer: OnceLock::new() }
     }
 
     /// The Wasm engine with its cache of compiled code.

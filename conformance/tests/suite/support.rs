@@ -31,6 +31,7 @@ pub fn host(variables: &[(&str, String)]) -> Host {
         home: Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"),
         environment: Arc::new(move |name| variables.get(name).cloned()),
         redactor: Default::default(),
+        packages: Default::default(),
     })
 }
 

@@ -30,7 +30,13 @@ impl BlobError {
             BlobError::TooLong { .. } => "blob_too_long",
             BlobError::TooShort { .. } => "blob_too_short",
             BlobError::Digest { .. } => "blob_digest",
-            BlobError::Write { .. } => "file",
+            BlobError::Write { source, .. } => match source.kind() {
+                // A quota and a limit on files are a disk that is full for us.
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    "disk_full"
+                }
+                _ => "file",
+            },
         }
     }
 }

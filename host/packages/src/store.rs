@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use semver::Version;
@@ -87,6 +87,14 @@ pub struct Cleaned {
     pub bytes: u64,
 }
 
+/// How a blob is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    Whole,
+    Missing,
+    Damaged,
+}
+
 /// The folder of everything that is installed.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -129,22 +137,52 @@ impl Store {
 
     /// Whether a blob is here and whole. One that is not what its name says is removed: it is fetched again.
     pub fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.condition(digest)? == Condition::Whole)
+    }
+
+    /// How a blob is, read to its end. A damaged one is removed.
+    pub fn condition(&self, digest: &Digest) -> Result<Condition, StoreError> {
         let path = self.blob_path(digest);
         let failed = |source| StoreError::Io { path: path.clone(), source };
         let mut file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Condition::Missing),
             Err(error) => return Err(failed(error)),
         };
         let mut hasher = Hasher::default();
         io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(failed)?;
         if hasher.finish() == *digest {
-            return Ok(true);
+            return Ok(Condition::Whole);
         }
+        self.discard(digest)?;
+        Ok(Condition::Damaged)
+    }
+
+    /// A small blob; none where it is missing or damaged. A damaged one is removed.
+    pub fn read(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.blob_path(digest);
+        let failed = |source| StoreError::Io { path: path.clone(), source };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut bytes = Vec::new();
+        file.take(bytes_max).read_to_end(&mut bytes).map_err(failed)?;
+        if Digest::of(&bytes) == *digest {
+            return Ok(Some(bytes));
+        }
+        self.discard(digest)?;
+        Ok(None)
+    }
+
+    /// Removes a blob that is not what it should be.
+    pub fn discard(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.blob_path(digest);
         tracing::warn!(path = %path.display(), "a damaged file in the store is removed");
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-            _ => Ok(false),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StoreError::Io { path, source }),
+            _ => Ok(()),
         }
     }
 

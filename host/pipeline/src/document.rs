@@ -16,7 +16,7 @@ use crate::limits::{
     BATCH_MEMORY_SHARE, CHECKPOINT_INTERVAL_SECONDS_MAX, DOCUMENT_BYTES_MAX, PIPELINE_NAME_BYTES_MAX,
     STREAM_NAME_BYTES_MAX,
 };
-use crate::node::{Kind, Node, shorten};
+use crate::node::{Kind, Node};
 use crate::reader::{Keys, Reader, Section};
 use crate::span::{Span, Spanned};
 use crate::spec::{
@@ -207,30 +207,15 @@ fn read_connector(
     Some(ConnectorRef { role, place: place.to_owned(), location: location?, config: Config::new(config, at) })
 }
 
-/// A path; the other forms of the format are refused by name.
+/// A path is what begins like one; everything else names a package.
 fn read_use(reader: &mut Reader<'_>, node: &Node) -> Option<Spanned<ConnectorLocation>> {
     let text = reader.name(node, "`use`", 4096)?;
-    if text.starts_with("./") || text.starts_with("../") || text.starts_with('/') {
-        let location = match text.ends_with(".wasm") {
-            true => ConnectorLocation::Wasm(text.value),
-            false => ConnectorLocation::Crate(text.value),
-        };
-        return Some(Spanned::new(location, text.span));
-    }
-    let (kind, path) = match text.value.as_str() {
-        text if text.contains("://") => ("a registry reference in `use`", None),
-        text if text.contains('@') || text.contains('/') => ("a registry package in `use`", Some(text)),
-        text => ("an installed connector in `use`", Some(text)),
-    };
-    let message = format!("{kind} is part of the pipeline format, but this version does not do it yet");
-    let help = match path.filter(|text| !text.contains('@')) {
-        Some(path) if reader.is_literal(node) => {
-            format!("for a folder or a `.wasm` file, write the path with `./`: `./{}`", shorten(path))
-        }
-        _ => "name a connector by path: `./path/to/crate` or `./path/to/connector.wasm`".to_owned(),
-    };
-    reader.error(Diagnostic::error("not_supported_yet", node.span, message).help(help));
-    None
+    let is_path = ["./", "../", "/"].iter().any(|start| text.starts_with(start));
+    Some(text.map(|text| match (is_path, text.ends_with(".wasm")) {
+        (true, true) => ConnectorLocation::Wasm(text),
+        (true, false) => ConnectorLocation::Crate(text),
+        (false, _) => ConnectorLocation::Package(text),
+    }))
 }
 
 fn read_transforms(reader: &mut Reader<'_>, node: &Node) -> Vec<TransformSpec> {

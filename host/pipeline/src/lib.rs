@@ -33,6 +33,7 @@ pub use document::{decode, parse};
 pub use fixture::{Fixture, FixtureStream, ReaderSpec};
 pub use interpolate::Environment;
 pub use manifest::Manifest;
+pub use reader::suggest;
 pub use span::{Span, Spanned};
 pub use spec::{
     ConnectorLocation, ConnectorRef, CursorDecl, DestinationSpec, Parsed, Pipeline, Resources, Secret,

@@ -417,7 +417,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The most similar of several words, if one is similar enough to be meant.
-pub(crate) fn suggest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+pub fn suggest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     if word.chars().count() > SUGGESTION_CHARS_MAX {
         return None;
     }

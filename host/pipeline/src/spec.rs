@@ -78,20 +78,24 @@ pub enum ConnectorLocation {
     Crate(String),
     /// A component file, relative to the document.
     Wasm(String),
+    /// A package of a registry, or an installed one, as it is written: `acme/source-jira@^1.2`. What it means is not known here.
+    Package(String),
 }
 
 impl ConnectorLocation {
-    /// The path as written.
-    pub fn path(&self) -> &str {
+    /// As it is written.
+    pub fn text(&self) -> &str {
         match self {
-            ConnectorLocation::Crate(path) | ConnectorLocation::Wasm(path) => path,
+            ConnectorLocation::Crate(text)
+            | ConnectorLocation::Wasm(text)
+            | ConnectorLocation::Package(text) => text,
         }
     }
 }
 
 impl From<ConnectorLocation> for String {
     fn from(location: ConnectorLocation) -> String {
-        location.path().to_owned()
+        location.text().to_owned()
     }
 }
 

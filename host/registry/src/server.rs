@@ -31,8 +31,8 @@ pub struct ServerOptions {
     pub credentials: Option<Credentials>,
     /// Certificates to trust besides the system's.
     pub roots_pem: Option<String>,
-    /// HTTP in place of HTTPS, for others than this machine.
-    pub plain_http: bool,
+    /// Whether HTTP takes the place of HTTPS. None: for this machine alone.
+    pub plain_http: Option<bool>,
 }
 
 /// A registry that is a server.
@@ -41,10 +41,10 @@ pub struct ServerRegistry {
 }
 
 impl ServerRegistry {
-    /// The registry on `host`, with a port or without. This machine is spoken to in plain HTTP.
+    /// The registry on `host`, with a port or without. This machine is spoken to in plain HTTP unless that is ruled out.
     pub fn new(host: &str, options: &ServerOptions) -> Result<Self, RegistryError> {
         let name = format!("oci://{host}");
-        let scheme = if options.plain_http || is_this_machine(host) { "http" } else { "https" };
+        let scheme = if options.plain_http.unwrap_or_else(|| is_this_machine(host)) { "http" } else { "https" };
         let base: Url = format!("{scheme}://{host}/").parse().map_err(|error| RegistryError::Refused {
             registry: name.clone(),
             message: format!("`{host}` is no address: {error}"),

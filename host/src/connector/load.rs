@@ -15,6 +15,7 @@ use super::build::{self, BuildProgress};
 use super::grants::{Granted, grant};
 use super::section;
 use crate::error::HostError;
+use crate::provision::Provided;
 use crate::settings::Host;
 
 /// A connector ready to be started, with what it was granted.
@@ -27,15 +28,20 @@ pub struct Loaded {
     pub grants: rapidbyte_core::grants::Grants,
 }
 
-/// Makes the component of a `use` and reads its manifest. Crates are built, files are taken as they are.
+/// Makes the component of a `use` and reads its manifest. Crates are built, files are taken as they are, packages have been
+/// provided.
 pub fn resolve(
     connector: &ConnectorRef,
     folder: &Path,
     pipeline: &Pipeline,
+    provided: &Provided,
     progress: &mut dyn BuildProgress,
 ) -> Result<(Manifest, PathBuf), HostError> {
-    // Collecting drops the `.` in the middle: messages name the path as one would type it.
-    let path: PathBuf = folder.join(connector.location.path()).components().collect();
+    let path = match provided.component(&connector.location) {
+        Some(component) => component.to_owned(),
+        // Collecting drops the `.` in the middle: messages name the path as one would type it.
+        None => folder.join(connector.location.text()).components().collect(),
+    };
     let missing = || {
         HostError::Document(
             pipeline.error(
@@ -56,7 +62,7 @@ pub fn resolve(
             let built = build::build(&path, false, progress)?;
             (built.manifest, built.component)
         }
-        ConnectorLocation::Wasm(_) => (read_manifest(&path)?, path),
+        ConnectorLocation::Wasm(_) | ConnectorLocation::Package(_) => (read_manifest(&path)?, path),
     };
     if manifest.role != connector.role {
         let message = format!("`{}` is a {}, not a {}", manifest.name, manifest.role, connector.role);
@@ -123,9 +129,10 @@ impl Host {
         connector: &ConnectorRef,
         pipeline: &Pipeline,
         folder: &Path,
+        provided: &Provided,
         progress: &mut dyn BuildProgress,
     ) -> Result<Prepared, HostError> {
-        let (manifest, component) = resolve(connector, folder, pipeline, progress)?;
+        let (manifest, component) = resolve(connector, folder, pipeline, provided, progress)?;
         let document = |errors| HostError::Document(DocumentErrors::new(pipeline.file.clone(), errors));
         let empty = ConfigSchema::empty();
         let schema = manifest.config_schema.as_ref().unwrap_or(&empty);

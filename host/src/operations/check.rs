@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::document::{self, Document};
 use crate::connector::build::BuildProgress;
 use crate::error::HostError;
+use crate::provision::PackageOptions;
 use crate::settings::Host;
 
 /// What a check found.
@@ -41,9 +42,10 @@ impl Host {
         document: &Document,
         observer: Arc<dyn Observer>,
         cancellation: Cancellation,
+        packages: &PackageOptions,
         progress: &mut dyn BuildProgress,
     ) -> Result<Checked, HostError> {
-        let loaded = self.load_all(document, progress).await?;
+        let loaded = self.load_all(document, packages, progress).await?;
         let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
         let ports = Ports { state, observer, cancellation };
         let spec = PipelineSpec::from_document(&document.pipeline);

@@ -4,6 +4,7 @@ pub mod check;
 pub mod conformance;
 pub mod connector;
 pub mod document;
+pub mod package;
 pub mod run;
 pub mod scaffold;
 pub mod schema;

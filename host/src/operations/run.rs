@@ -13,6 +13,7 @@ use super::document::{self, Document};
 use crate::connector::build::BuildProgress;
 use crate::connector::load::Loaded;
 use crate::error::HostError;
+use crate::provision::PackageOptions;
 use crate::settings::Host;
 
 /// What a caller decides about a run.
@@ -21,6 +22,7 @@ pub struct RunOptions {
     pub streams: Vec<String>,
     pub observer: Arc<dyn Observer>,
     pub cancellation: Cancellation,
+    pub packages: PackageOptions,
 }
 
 /// The connectors of a document, loaded.
@@ -58,7 +60,7 @@ impl Host {
             document.require_stream(stream)?;
         }
         let spec = PipelineSpec::from_document(pipeline);
-        let loaded = self.load_all(document, progress).await?;
+        let loaded = self.load_all(document, &options.packages, progress).await?;
         let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
         let ports = Ports { state, observer: options.observer, cancellation: options.cancellation };
         let connectors = loaded.connectors();
@@ -75,16 +77,20 @@ impl Host {
     pub(crate) async fn load_all(
         &self,
         document: &Document,
+        packages: &PackageOptions,
         progress: &mut dyn BuildProgress,
     ) -> Result<LoadedPipeline, HostError> {
         let pipeline = &document.pipeline;
         let folder = document.folder();
-        let source = self.prepare(&pipeline.source.connector, pipeline, folder, progress)?;
+        let sides = [&pipeline.source.connector, &pipeline.destination.connector];
+        let named = sides.into_iter().chain(pipeline.transforms.iter().map(|transform| &transform.connector));
+        let provided = self.provide(document, named, packages).await?;
+        let source = self.prepare(&pipeline.source.connector, pipeline, folder, &provided, progress)?;
         let mut transforms = Vec::with_capacity(pipeline.transforms.len());
         for transform in &pipeline.transforms {
-            transforms.push(self.prepare(&transform.connector, pipeline, folder, progress)?);
+            transforms.push(self.prepare(&transform.connector, pipeline, folder, &provided, progress)?);
         }
-        let destination = self.prepare(&pipeline.destination.connector, pipeline, folder, progress)?;
+        let destination = self.prepare(&pipeline.destination.connector, pipeline, folder, &provided, progress)?;
 
         // What is not in the cache of compiled code is compiled side by side.
         let engine = self.engine()?;

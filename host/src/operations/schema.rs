@@ -9,6 +9,7 @@ use rapidbyte_engine::{self as engine, Cancellation, PipelineSpec, Ports};
 use super::document::Document;
 use crate::connector::build::BuildProgress;
 use crate::error::HostError;
+use crate::provision::PackageOptions;
 use crate::settings::Host;
 
 impl Host {
@@ -18,10 +19,13 @@ impl Host {
         document: &Document,
         observer: Arc<dyn Observer>,
         cancellation: Cancellation,
+        packages: &PackageOptions,
         progress: &mut dyn BuildProgress,
     ) -> Result<Catalog, HostError> {
         let pipeline = &document.pipeline;
-        let prepared = self.prepare(&pipeline.source.connector, pipeline, document.folder(), progress)?;
+        let connector = &pipeline.source.connector;
+        let provided = self.provide(document, [connector], packages).await?;
+        let prepared = self.prepare(connector, pipeline, document.folder(), &provided, progress)?;
         let source = prepared.load(&self.engine()?).await?;
         let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
         let ports = Ports { state, observer, cancellation };

@@ -1,0 +1,387 @@
+//! `config.toml` in the user's folder: registries by alias, the default one, how old a release must be. Strict: an unknown key
+//! is an error with its place and a suggestion. Changed by commands without losing anybody's comments.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rapidbyte_packages::blob;
+use rapidbyte_packages::reference::{PackageName, RegistryRef};
+use rapidbyte_pipeline::{Diagnostic, DocumentErrors, SourceFile, Span, quantity, suggest};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use toml_edit::{DocumentMut, Item, Table};
+
+use crate::error::InstallError;
+use crate::limits::CONFIG_BYTES_MAX;
+
+/// The file in the user's folder.
+pub const CONFIG_FILE_NAME: &str = "config.toml";
+
+const REGISTRIES: &str = "registries";
+const DEFAULT_REGISTRY: &str = "default-registry";
+const MINIMUM_RELEASE_AGE: &str = "minimum-release-age";
+
+/// What holds for every project of this user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GlobalSettings {
+    /// By alias.
+    pub registries: BTreeMap<String, RegistrySettings>,
+    /// Where packages lie that name no registry: an alias.
+    pub default_registry: Option<String>,
+    /// Younger releases are not chosen.
+    pub minimum_release_age: Duration,
+}
+
+/// One registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// A server or a folder, never another alias.
+    pub place: RegistryRef,
+    /// Certificates to trust besides the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether it is spoken to in plain HTTP. None: this machine is, others are not.
+    pub plain_http: Option<bool>,
+}
+
+impl GlobalSettings {
+    /// Reads the file; the defaults where there is none.
+    pub fn read(path: &Path) -> Result<Self, InstallError> {
+        match read_text(path)? {
+            None => Ok(GlobalSettings::default()),
+            Some(text) => Self::parse(&text, path).map_err(InstallError::Settings),
+        }
+    }
+
+    /// Reads its text. Relative paths in it are relative to its folder.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, DocumentErrors> {
+        let file = Arc::new(SourceFile::new(path.display().to_string(), text));
+        let root = match DeTable::parse(text) {
+            Ok(root) => root,
+            Err(error) => {
+                let error = Diagnostic::error("invalid_toml", span(error.span()), error.message().to_owned());
+                return Err(DocumentErrors::new(file, vec![error]));
+            }
+        };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut reader = Reader { errors: Vec::new() };
+        let settings = reader.settings(root.get_ref(), folder);
+        if reader.errors.is_empty() { Ok(settings) } else { Err(DocumentErrors::new(file, reader.errors)) }
+    }
+}
+
+fn span(range: Option<std::ops::Range<usize>>) -> Span {
+    range.map_or(Span::NONE, |range| Span::new(range.start, range.end))
+}
+
+struct Reader {
+    errors: Vec<Diagnostic>,
+}
+
+impl Reader {
+    fn settings(&mut self, root: &DeTable<'_>, folder: &Path) -> GlobalSettings {
+        let mut settings = GlobalSettings::default();
+        self.known(root, "the settings", &[REGISTRIES, DEFAULT_REGISTRY, MINIMUM_RELEASE_AGE]);
+        let mut default = None;
+        for (key, value) in root {
+            match key.get_ref().as_ref() {
+                REGISTRIES => settings.registries = self.registries(value, folder),
+                DEFAULT_REGISTRY => default = self.text(value, DEFAULT_REGISTRY).map(|alias| (alias, value)),
+                MINIMUM_RELEASE_AGE => {
+                    let Some(text) = self.text(value, MINIMUM_RELEASE_AGE) else { continue };
+                    match quantity::parse_duration_ms(&text) {
+                        Ok(ms) => settings.minimum_release_age = Duration::from_millis(ms),
+                        Err(why) => self.error("invalid_duration", value, why),
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some((alias, value)) = default {
+            if !settings.registries.contains_key(&alias) {
+                let known = settings.registries.keys().map(String::as_str);
+                let error = Diagnostic::error(
+                    "unknown_registry",
+                    span(Some(value.span())),
+                    format!("`{DEFAULT_REGISTRY}` is `{alias}`, which is no registry of this file"),
+                );
+                let error = match suggest(&alias, known) {
+                    Some(similar) => error.label(format!("did you mean `{similar}`?")),
+                    None => error.help(format!("describe it under `[registries.{alias}]`")),
+                };
+                self.errors.push(error);
+            }
+            settings.default_registry = Some(alias);
+        }
+        settings
+    }
+
+    fn registries(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        folder: &Path,
+    ) -> BTreeMap<String, RegistrySettings> {
+        let mut registries = BTreeMap::new();
+        let Some(table) = self.table(value, "`registries`") else { return registries };
+        for (alias, value) in table {
+            let name = alias.get_ref().as_ref();
+            if let Err(bad) = check_alias(name) {
+                let error = Diagnostic::error("invalid_alias", span(Some(alias.span())), bad);
+                self.errors.push(error.help("write an alias such as `acme`: lower-case letters, digits and dashes"));
+                continue;
+            }
+            if let Some(registry) = self.registry(name, value, folder) {
+                registries.insert(name.to_owned(), registry);
+            }
+        }
+        registries
+    }
+
+    fn registry(
+        &mut self,
+        alias: &str,
+        value: &Spanned<DeValue<'_>>,
+        folder: &Path,
+    ) -> Option<RegistrySettings> {
+        let place = format!("registry `{alias}`");
+        let table = self.table(value, &place)?;
+        self.known(table, &place, &["url", "ca", "plain-http"]);
+        let get = |name: &str| table.iter().find(|(key, _)| key.get_ref().as_ref() == name).map(|(_, value)| value);
+        let Some(url) = get("url") else {
+            self.error("missing_key", value, format!("{place} needs `url`"));
+            return None;
+        };
+        let text = self.text(url, "url")?;
+        let located = match text.parse() {
+            Ok(RegistryRef::Alias(other)) => {
+                self.error(
+                    "invalid_registry",
+                    url,
+                    format!("`{other}` is an alias, not a registry; write `registry.example/acme` or `dir:./registry`"),
+                );
+                return None;
+            }
+            Ok(RegistryRef::Dir(path)) => RegistryRef::Dir(folder.join(path)),
+            Ok(server) => server,
+            Err(bad) => {
+                self.error("invalid_registry", url, format!("{bad}; {}", bad.hint));
+                return None;
+            }
+        };
+        let ca = get("ca").and_then(|value| self.text(value, "ca")).map(|path| folder.join(path));
+        let plain_http = get("plain-http").and_then(|value| match value.get_ref().as_bool() {
+            Some(plain) => Some(plain),
+            None => {
+                self.error("wrong_type", value, "`plain-http` must be `true` or `false`".to_owned());
+                None
+            }
+        });
+        Some(RegistrySettings { place: located, ca, plain_http })
+    }
+
+    fn known(&mut self, table: &DeTable<'_>, place: &str, known: &[&str]) {
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            if known.contains(&name) {
+                continue;
+            }
+            let error = Diagnostic::error(
+                "unknown_key",
+                span(Some(key.span())),
+                format!("unknown key `{name}` in {place}"),
+            );
+            self.errors.push(match suggest(name, known.iter().copied()) {
+                Some(similar) => error.label(format!("did you mean `{similar}`?")),
+                None => error.help(format!("{place} may have `{}`", known.join("`, `"))),
+            });
+        }
+    }
+
+    fn table<'v, 'i>(&mut self, value: &'v Spanned<DeValue<'i>>, what: &str) -> Option<&'v DeTable<'i>> {
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            let message = format!("{what} must be a table, not a {}", value.get_ref().type_str());
+            self.error("wrong_type", value, message);
+        }
+        table
+    }
+
+    fn text(&mut self, value: &Spanned<DeValue<'_>>, key: &str) -> Option<String> {
+        let text = value.get_ref().as_str().map(str::to_owned);
+        if text.is_none() {
+            let message = format!("`{key}` must be a text, not a {}", value.get_ref().type_str());
+            self.error("wrong_type", value, message);
+        }
+        text
+    }
+
+    fn error(&mut self, code: &'static str, value: &Spanned<DeValue<'_>>, message: String) {
+        self.errors.push(Diagnostic::error(code, span(Some(value.span())), message));
+    }
+}
+
+/// Whether a text can be an alias: what a package's name can be, and no name of a server.
+pub fn check_alias(text: &str) -> Result<(), String> {
+    match text.parse::<PackageName>() {
+        Ok(_) if text != "localhost" => Ok(()),
+        _ => Err(format!("`{text}` cannot be an alias")),
+    }
+}
+
+/// Adds a registry to the file, or changes it, and makes it the default one if that is asked for.
+pub fn add_registry(
+    path: &Path,
+    alias: &str,
+    registry: &RegistrySettings,
+    default: bool,
+) -> Result<(), InstallError> {
+    change(path, |document| {
+        let registries = document.entry(REGISTRIES).or_insert_with(|| {
+            let mut table = Table::new();
+            table.set_implicit(true);
+            Item::Table(table)
+        });
+        let mut table = Table::new();
+        table.insert("url", toml_edit::value(registry.place.to_string()));
+        if let Some(ca) = &registry.ca {
+            table.insert("ca", toml_edit::value(ca.display().to_string()));
+        }
+        if let Some(plain) = registry.plain_http {
+            table.insert("plain-http", toml_edit::value(plain));
+        }
+        if let Some(registries) = registries.as_table_like_mut() {
+            registries.insert(alias, Item::Table(table));
+        }
+        if default {
+            document.insert(DEFAULT_REGISTRY, toml_edit::value(alias));
+        }
+        true
+    })
+    .map(drop)
+}
+
+/// Takes a registry out of the file; answers whether it was there.
+pub fn remove_registry(path: &Path, alias: &str) -> Result<bool, InstallError> {
+    change(path, |document| {
+        let registries = document.get_mut(REGISTRIES).and_then(Item::as_table_like_mut);
+        let removed = registries.is_some_and(|registries| registries.remove(alias).is_some());
+        if removed && document.get(DEFAULT_REGISTRY).and_then(Item::as_str) == Some(alias) {
+            document.remove(DEFAULT_REGISTRY);
+        }
+        removed
+    })
+}
+
+/// Changes the file in one step if `edit` says that it did something. What is changed has to be right before and after.
+fn change(path: &Path, edit: impl FnOnce(&mut DocumentMut) -> bool) -> Result<bool, InstallError> {
+    let text = read_text(path)?.unwrap_or_default();
+    GlobalSettings::parse(&text, path).map_err(InstallError::Settings)?;
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        let file = Arc::new(SourceFile::new(path.display().to_string(), text.as_str()));
+        let error = Diagnostic::error("invalid_toml", span(error.span()), error.message().to_owned());
+        InstallError::Settings(DocumentErrors::new(file, vec![error]))
+    })?;
+    if !edit(&mut document) {
+        return Ok(false);
+    }
+    let text = document.to_string();
+    GlobalSettings::parse(&text, path).map_err(InstallError::Settings)?;
+    blob::replace(path, text.as_bytes())
+        .map_err(|source| InstallError::Write { path: path.to_owned(), source })?;
+    Ok(true)
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, InstallError> {
+    let failed = |source| InstallError::Read { path: path.to_owned(), source };
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(failed)?,
+    };
+    let mut text = String::new();
+    file.take(CONFIG_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/home/user/.rapidbyte/config.toml";
+
+    fn parse(text: &str) -> GlobalSettings {
+        GlobalSettings::parse(text, Path::new(PATH)).unwrap_or_else(|errors| panic!("{}", errors.render()))
+    }
+
+    fn refused(text: &str) -> String {
+        GlobalSettings::parse(text, Path::new(PATH)).unwrap_err().render()
+    }
+
+    #[test]
+    fn registries_are_read() {
+        let settings = parse(
+            "default-registry = \"acme\"\nminimum-release-age = \"3d\"\n\
+             [registries.acme]\nurl = \"registry.example/acme\"\nca = \"acme.pem\"\n\
+             [registries.local]\nurl = \"dir:registry\"\n\
+             [registries.lab]\nurl = \"10.0.0.1:5000\"\nplain-http = true\n",
+        );
+        assert_eq!(settings.default_registry.as_deref(), Some("acme"));
+        assert_eq!(settings.minimum_release_age, Duration::from_secs(3 * 24 * 3600));
+        let shown: Vec<String> = settings.registries.values().map(|it| it.place.to_string()).collect();
+        let folder = "dir:/home/user/.rapidbyte/registry";
+        assert_eq!(shown, ["oci://registry.example/acme", "oci://10.0.0.1:5000", folder]);
+        assert_eq!(settings.registries["acme"].ca.as_deref(), Some(Path::new("/home/user/.rapidbyte/acme.pem")));
+        assert_eq!(settings.registries["lab"].plain_http, Some(true));
+        assert_eq!(parse(""), GlobalSettings::default());
+    }
+
+    #[test]
+    fn what_is_wrong_has_a_place_and_a_suggestion() {
+        let shown = refused("default-registy = \"acme\"\n");
+        assert!(shown.contains("config.toml:1:1") && shown.contains("did you mean `default-registry`?"), "{shown}");
+        let shown = refused("[registries.acme]\nurll = \"registry.example\"\n");
+        assert!(shown.contains(":2:1") && shown.contains("did you mean `url`?"), "{shown}");
+        assert!(shown.contains("needs `url`"), "{shown}");
+        for (text, why) in [
+            ("registries = 3", "must be a table"),
+            ("[registries.Acme]\nurl = \"registry.example\"", "cannot be an alias"),
+            ("[registries.acme]\nurl = \"other\"", "is an alias"),
+            ("[registries.acme]\nurl = \"registry.example/UP\"", "which no registry takes"),
+            ("[registries.acme]\nurl = 3", "must be a text"),
+            ("[registries.acme]\nurl = \"registry.example\"\nplain-http = \"yes\"", "must be `true` or `false`"),
+            ("default-registry = \"acme\"", "no registry of this file"),
+            ("minimum-release-age = \"soon\"", "a number with a unit"),
+            ("= 3", "config.toml:1:1"),
+        ] {
+            let shown = refused(text);
+            assert!(shown.contains(why), "{text}: {shown}");
+        }
+    }
+
+    #[test]
+    fn commands_keep_what_people_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CONFIG_FILE_NAME);
+        fs::write(&path, "# Ours.\n[registries.acme] # the team's\nurl = \"registry.example/acme\"\n").unwrap();
+        let local = RegistrySettings {
+            place: RegistryRef::Dir("/srv/registry".into()),
+            ca: None,
+            plain_http: None,
+        };
+        add_registry(&path, "local", &local, true).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("# Ours.") && text.contains("# the team's"), "{text}");
+        let settings = GlobalSettings::read(&path).unwrap();
+        assert_eq!(settings.default_registry.as_deref(), Some("local"));
+        assert_eq!(settings.registries["local"], local);
+        assert!(remove_registry(&path, "local").unwrap());
+        assert!(!remove_registry(&path, "local").unwrap());
+        let settings = GlobalSettings::read(&path).unwrap();
+        assert_eq!((settings.default_registry, settings.registries.len()), (None, 1));
+        fs::write(&path, "[registries").unwrap();
+        assert!(remove_registry(&path, "acme").is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[registries");
+    }
+}
