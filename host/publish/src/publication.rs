@@ -9,7 +9,8 @@ use rapidbyte_packages::oci::{
 };
 use rapidbyte_packages::package::{BadPackage, ComponentFacts, Packed, pack};
 use rapidbyte_signing::bundle::{self, Statement};
-use rapidbyte_signing::{KeyError, PrivateKey};
+use rapidbyte_signing::simple::{self, Signed};
+use rapidbyte_signing::{KeyError, PrivateKey, PublicKey};
 use rapidbyte_trust::judge::CERTIFICATE_PREDICATE;
 use serde_json::{Value, json};
 
@@ -68,10 +69,17 @@ pub struct Item {
 pub struct Publication {
     pub name: String,
     pub version: String,
-    /// The world that it is for.
     pub package: Item,
     /// What refers to the package.
     pub referrers: Vec<Item>,
+    pub signature: Option<OlderSignature>,
+}
+
+/// The signature in the older of cosign's forms, which joins those of others under one tag.
+#[derive(Debug, Clone)]
+pub struct OlderSignature {
+    pub by: PublicKey,
+    pub signed: Signed,
 }
 
 /// Why nothing can be published.
@@ -97,8 +105,9 @@ impl Unpublishable {
 }
 
 impl Publication {
-    /// Packs and, with a key, signs.
-    pub fn new(parts: Parts, key: Option<&PrivateKey>) -> Result<Self, Unpublishable> {
+    /// Packs and, with a key, signs. `reference` is what the older form of signatures calls the place:
+    /// `registry.example/acme/source-a`.
+    pub fn new(parts: Parts, reference: &str, key: Option<&PrivateKey>) -> Result<Self, Unpublishable> {
         let packed = pack(&parts.component, &parts.facts)?;
         let id = Identity::of(&packed)?;
         let component = packed.layer.digest;
@@ -146,7 +155,11 @@ impl Publication {
             let kinds = (native::ARTIFACT_TYPE, native::LAYER_MEDIA_TYPE);
             referrers.push(referrer_of(&what, kinds, subject, native.code, &annotations));
         }
-        Ok(Publication { name: id.name, version: id.version, package, referrers })
+        let sign = |key: &PrivateKey| -> Result<OlderSignature, KeyError> {
+            Ok(OlderSignature { by: key.public(), signed: simple::sign(key, reference, &packed.digest)? })
+        };
+        let signature = key.map(sign).transpose()?;
+        Ok(Publication { name: id.name, version: id.version, package, referrers, signature })
     }
 
     /// The package's digest.

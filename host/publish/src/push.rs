@@ -5,10 +5,13 @@
 use rapidbyte_packages::digest::Digest;
 use rapidbyte_packages::oci::{Descriptor, EMPTY_BLOB, EMPTY_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Manifest};
 use rapidbyte_packages::registry::{self, Registry, RegistryError, Tag};
-use rapidbyte_signing::{KeyError, PrivateKey, simple};
+use rapidbyte_signing::simple::{self, Signed};
 use rapidbyte_trust::{Evidence, gather};
 
 use crate::publication::{Item, Publication};
+
+/// What the signature in the older of cosign's forms is called.
+pub const OLDER_SIGNATURE: &str = "older signature";
 
 /// What happens to a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +38,6 @@ pub enum PushError {
     VersionExists { name: String, version: String, found: Digest, same: bool },
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    #[error(transparent)]
-    Key(#[from] KeyError),
 }
 
 impl PushError {
@@ -45,7 +46,6 @@ impl PushError {
         match self {
             PushError::VersionExists { .. } => "version_exists",
             PushError::Registry(error) => error.code(),
-            PushError::Key(error) => error.code(),
         }
     }
 }
@@ -74,13 +74,11 @@ pub fn tag_of(version: &str) -> String {
     version.replace('+', "_")
 }
 
-/// Pushes a version. `reference` is what the older form of signatures calls the place: `registry.example/acme/source-a`.
+/// Pushes a version.
 pub async fn push(
     registry: &dyn Registry,
     repository: &str,
-    reference: &str,
     publication: &Publication,
-    key: Option<&PrivateKey>,
     observe: &mut (dyn FnMut(Step<'_>) + Send),
 ) -> Result<Pushed, PushError> {
     let digest = publication.digest();
@@ -89,24 +87,25 @@ pub async fn push(
     let mut push = Push { registry, repository, observe, sent_bytes: 0, present_bytes: 0 };
     push.item(&publication.package).await?;
     // What an attempt before this one has said already.
-    let evidence = match key {
+    let evidence = match &publication.signature {
         Some(_) => gather(registry, repository, &digest).await?,
         None => Evidence::none(),
     };
     for item in &publication.referrers {
-        let said = key
+        let said = publication
+            .signature
+            .as_ref()
             .zip(item.statement.as_ref())
-            .is_some_and(|(key, (kind, about))| evidence.has_statement(&key.public(), about, kind));
+            .is_some_and(|(signature, (kind, about))| evidence.has_statement(&signature.by, about, kind));
         match said {
             true => push.present(&item.what, item.descriptor.size),
             false => push.item(item).await?,
         }
     }
-    if let Some(key) = key {
-        if evidence.has_simple_signature(&key.public(), &digest) {
-            push.present("older signature", 0);
-        } else {
-            push.sign_simply(reference, &digest, key).await?;
+    if let Some(signature) = &publication.signature {
+        match evidence.has_simple_signature(&signature.by, &digest) {
+            true => push.present(OLDER_SIGNATURE, signature.signed.layer.size),
+            false => push.sign_simply(&digest, &signature.signed).await?,
         }
     }
     let tag = tag_of(version);
@@ -159,13 +158,7 @@ impl Push<'_> {
     }
 
     /// Adds the older form of the signature to those that others may have put there.
-    async fn sign_simply(
-        &mut self,
-        reference: &str,
-        digest: &Digest,
-        key: &PrivateKey,
-    ) -> Result<(), PushError> {
-        let signed = simple::sign(key, reference, digest)?;
+    async fn sign_simply(&mut self, digest: &Digest, signed: &Signed) -> Result<(), RegistryError> {
         let tag = simple::tag(digest);
         let mut layers = match self.registry.resolve(self.repository, &tag).await? {
             None => Vec::new(),
@@ -177,8 +170,8 @@ impl Push<'_> {
         };
         layers.push(signed.layer.clone());
         let config = Descriptor::of(EMPTY_MEDIA_TYPE, EMPTY_BLOB);
-        self.blob("older signature", &config, EMPTY_BLOB).await?;
-        self.blob("older signature", &signed.layer, &signed.payload).await?;
+        self.blob(OLDER_SIGNATURE, &config, EMPTY_BLOB).await?;
+        self.blob(OLDER_SIGNATURE, &signed.layer, &signed.payload).await?;
         let bytes = Manifest::new(simple::PAYLOAD_MEDIA_TYPE, config, layers).bytes();
         let tag = Some(Tag { name: &tag, moves: true });
         self.registry.put_manifest(self.repository, tag, MANIFEST_MEDIA_TYPE, &bytes).await?;

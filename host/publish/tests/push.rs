@@ -131,7 +131,7 @@ async fn a_push_that_breaks_off_shows_nothing_and_is_gone_on_with() {
         let dying = Dying { registry: &registry, requests_left: AtomicUsize::new(requests) };
         // Signed anew each time, as a new process would.
         let publication = publication("1.0.0", Some(&key));
-        match push(&dying, REPOSITORY, REFERENCE, &publication, Some(&key), &mut |_| {}).await {
+        match push(&dying, REPOSITORY, &publication, &mut |_| {}).await {
             Ok(pushed) => {
                 assert_eq!(pushed.digest, publication.digest());
                 break;
@@ -156,8 +156,7 @@ async fn a_push_that_breaks_off_shows_nothing_and_is_gone_on_with() {
 async fn a_version_is_published_once() {
     let folder = tempfile::tempdir().unwrap();
     let registry = FolderRegistry::new(folder.path());
-    let publish =
-        async |publication| push(&registry, REPOSITORY, REFERENCE, publication, None, &mut |_| {}).await;
+    let publish = async |publication| push(&registry, REPOSITORY, publication, &mut |_| {}).await;
     let one = publication("1.0.0", None);
     publish(&one).await.unwrap();
     let error = publish(&one).await.unwrap_err();
@@ -165,7 +164,7 @@ async fn a_version_is_published_once() {
     assert_eq!(error.to_string(), "`source-a@1.0.0` is published already, as exactly this");
     let mut parts = support::parts("1.0.0");
     parts.component = bytes::Bytes::from_static(b"\0asm another");
-    let other = rapidbyte_publish::Publication::new(parts, None).unwrap();
+    let other = rapidbyte_publish::Publication::new(parts, REFERENCE, None).unwrap();
     let error = publish(&other).await.unwrap_err();
     assert_eq!(error.to_string(), "`source-a@1.0.0` is published already, as something else");
     publish(&publication("1.1.0", None)).await.unwrap();
@@ -185,7 +184,7 @@ async fn what_is_there_is_not_sent_again() {
             sent.push(what.to_owned());
         }
     };
-    let pushed = push(&registry, REPOSITORY, REFERENCE, &one, None, &mut observe).await.unwrap();
+    let pushed = push(&registry, REPOSITORY, &one, &mut observe).await.unwrap();
     assert_eq!(sent, Vec::<String>::new());
     assert!(pushed.present_bytes > 0);
 }

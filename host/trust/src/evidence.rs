@@ -76,8 +76,8 @@ pub async fn gather(
     bundles.sort_by_key(|descriptor| descriptor.digest);
     evidence.ignored += bundles.len().saturating_sub(REFERRERS_MAX);
     bundles.truncate(REFERRERS_MAX);
-    let fetched: Vec<_> = futures::stream::iter(&bundles)
-        .map(|descriptor| bundle_of(registry, repository, descriptor))
+    let fetched: Vec<_> = futures::stream::iter(bundles)
+        .map(|descriptor| async move { bundle_of(registry, repository, &descriptor).await })
         .buffered(CONCURRENT_REQUESTS_MAX)
         .collect()
         .await;
@@ -140,12 +140,15 @@ async fn gather_simple(
     layers.retain(|layer| layer.media_type == simple::PAYLOAD_MEDIA_TYPE);
     evidence.ignored += layers.len().saturating_sub(SIMPLE_SIGNATURES_MAX);
     layers.truncate(SIMPLE_SIGNATURES_MAX);
-    let fetched: Vec<_> = futures::stream::iter(&layers)
-        .map(|layer| registry::blob(registry, repository, layer, SIGNATURE_BYTES_MAX))
+    let fetched: Vec<_> = futures::stream::iter(layers)
+        .map(|layer| async move {
+            let payload = registry::blob(registry, repository, &layer, SIGNATURE_BYTES_MAX).await;
+            (layer, payload)
+        })
         .buffered(CONCURRENT_REQUESTS_MAX)
         .collect()
         .await;
-    for (layer, payload) in layers.into_iter().zip(fetched) {
+    for (layer, payload) in fetched {
         match usable(payload)? {
             Ok(payload) => evidence.simple.push(Simple { payload, layer }),
             Err(unusable) => evidence.unusable.push(unusable),

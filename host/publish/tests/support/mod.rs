@@ -44,5 +44,5 @@ pub fn parts(version: &str) -> Parts {
 }
 
 pub fn publication(version: &str, key: Option<&PrivateKey>) -> Publication {
-    Publication::new(parts(version), key).unwrap()
+    Publication::new(parts(version), REFERENCE, key).unwrap()
 }
