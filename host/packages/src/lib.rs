@@ -8,6 +8,7 @@ pub mod blob;
 pub mod capabilities;
 pub mod digest;
 pub mod folder;
+pub mod index;
 pub mod limits;
 pub mod lock;
 pub mod native;
