@@ -1,5 +1,8 @@
 //! The command line as types. What they mean together with the environment is decided in `settings`.
 
+mod connectors;
+mod registry;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -7,6 +10,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use rapidbyte_host::wasm::NativeTarget;
 
 use crate::report::Failure;
+
+pub use connectors::{AddArgs, Addition, ConnectorsCommand, PackageArgs, TestPackageArgs, UpdateArgs};
+pub use registry::RegistryCommand;
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
 #[derive(Debug, Parser)]
@@ -19,9 +25,11 @@ Examples:
   rapidbyte connector scaffold --name source-jira
   rapidbyte connector scaffold --name source-jira --lang python
   rapidbyte connector build connectors/source-jira
+  rapidbyte connectors add acme/source-jira
 
 Environment:
-  RAPIDBYTE_HOME        Where state and compiled connectors are kept [default: ~/.rapidbyte]
+  RAPIDBYTE_HOME        Where settings, state and connectors are kept [default: ~/.rapidbyte]
+  DOCKER_CONFIG         Where credentials for registries are kept [default: ~/.docker]
   RAPIDBYTE_LOG         What is logged, by level and part: `info`, `warn,rapidbyte_engine=debug`
   RAPIDBYTE_LOG_FORMAT  `human` or `json`
   NO_COLOR              No colours, whatever the terminal")]
@@ -75,6 +83,12 @@ pub enum Command {
     /// Make connectors
     #[command(subcommand)]
     Connector(ConnectorCommand),
+    /// Install connectors that others have made
+    #[command(subcommand)]
+    Connectors(ConnectorsCommand),
+    /// Where connectors come from
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// What is remembered between runs
     #[command(subcommand)]
     State(StateCommand),
@@ -100,10 +114,12 @@ pub struct RunArgs {
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
     #[command(flatten)]
+    pub packages: PackageArgs,
+    #[command(flatten)]
     pub cassettes: CassetteArgs,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Network cassettes (docs/cassettes.md)")]
 pub struct CassetteArgs {
     /// Record to this folder what connectors exchange with the network, secrets masked
@@ -126,6 +142,8 @@ pub struct CheckArgs {
     /// The pipeline document
     pub pipeline: PathBuf,
     #[command(flatten)]
+    pub packages: PackageArgs,
+    #[command(flatten)]
     pub cassettes: CassetteArgs,
 }
 
@@ -139,6 +157,8 @@ Examples:
     Discover {
         /// The pipeline document
         pipeline: PathBuf,
+        #[command(flatten)]
+        packages: PackageArgs,
     },
     /// Show the columns of one stream
     #[command(after_help = "\
@@ -150,6 +170,8 @@ Examples:
         /// The stream, as `schema discover` names it
         #[arg(long, value_name = "STREAM")]
         stream: String,
+        #[command(flatten)]
+        packages: PackageArgs,
     },
 }
 

@@ -14,6 +14,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         "rapidbyte-host",
         &[
             "rapidbyte-engine",
+            "rapidbyte-install",
+            "rapidbyte-packages",
+            "rapidbyte-registry",
             "rapidbyte-wasm",
             "rapidbyte-state",
             "rapidbyte-scaffold",
@@ -26,6 +29,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rapidbyte-wasm", &["rapidbyte-core"]),
     ("rapidbyte-state", &["rapidbyte-core"]),
     ("rapidbyte-scaffold", &[]),
+    (
+        "rapidbyte-install",
+        &[
+            "rapidbyte-registry",
+            "rapidbyte-trust",
+            "rapidbyte-packages",
+            "rapidbyte-pipeline",
+            "rapidbyte-core",
+        ],
+    ),
     ("rapidbyte-trust", &["rapidbyte-packages", "rapidbyte-signing"]),
     ("rapidbyte-signing", &["rapidbyte-packages"]),
     ("rapidbyte-registry", &["rapidbyte-packages"]),

@@ -3,6 +3,8 @@
 
 mod check;
 mod connector;
+mod connectors;
+mod registry;
 mod run;
 mod schema;
 mod state;
@@ -16,6 +18,7 @@ use rapidbyte_host::pipeline::render;
 use rapidbyte_host::{Host, HostError};
 
 use crate::args::{CassetteArgs, Command, ConnectorCommand, SchemaCommand, StateCommand};
+use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::printer::{Printer, paint};
 use crate::settings::Settings;
@@ -25,12 +28,16 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
     let host = Host::new(settings.host.clone());
     match command {
         Command::Run(args) => run::run(&host, &args, settings, printer),
-        Command::Check(args) => check::check(&host, &args, printer),
-        Command::Schema(SchemaCommand::Discover { pipeline }) => {
-            schema::discover::discover(&host, &pipeline, printer)
+        Command::Check(args) => check::check(&host, &args, settings, printer),
+        Command::Connectors(command) => connectors::dispatch(&host, command, settings, printer),
+        Command::Registry(command) => registry::dispatch(&host, command, settings, printer),
+        Command::Schema(SchemaCommand::Discover { pipeline, packages }) => {
+            let packages = Downloads::options(packages, printer, settings.watched);
+            schema::discover::discover(&host, &pipeline, &packages, printer)
         }
-        Command::Schema(SchemaCommand::Inspect { pipeline, stream }) => {
-            schema::inspect::inspect(&host, &pipeline, &stream, printer)
+        Command::Schema(SchemaCommand::Inspect { pipeline, stream, packages }) => {
+            let packages = Downloads::options(packages, printer, settings.watched);
+            schema::inspect::inspect(&host, &pipeline, &stream, &packages, printer)
         }
         Command::Connector(ConnectorCommand::Build { path, release: _, debug, targets }) => {
             let options = BuildOptions { folder: path, debug, targets, composition: settings.verbose };
