@@ -1,5 +1,10 @@
 //! The command line as types. What they mean together with the environment is decided in `settings`.
 
+mod connectors;
+mod key;
+mod publish;
+mod registry;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -7,6 +12,11 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use rapidbyte_host::wasm::NativeTarget;
 
 use crate::report::Failure;
+
+pub use connectors::{AddArgs, Addition, ConnectorsCommand, PackageArgs, TestPackageArgs, UpdateArgs};
+pub use key::KeyCommand;
+pub use publish::{PublishArgs, YankArgs};
+pub use registry::RegistryCommand;
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
 #[derive(Debug, Parser)]
@@ -19,9 +29,13 @@ Examples:
   rapidbyte connector scaffold --name source-jira
   rapidbyte connector scaffold --name source-jira --lang python
   rapidbyte connector build connectors/source-jira
+  rapidbyte connector publish --registry acme --key acme.key
+  rapidbyte connectors add acme/source-jira
 
 Environment:
-  RAPIDBYTE_HOME        Where state and compiled connectors are kept [default: ~/.rapidbyte]
+  RAPIDBYTE_HOME        Where settings, state and connectors are kept [default: ~/.rapidbyte]
+  COSIGN_PASSWORD       What opens a private key
+  DOCKER_CONFIG         Where credentials for registries are kept [default: ~/.docker]
   RAPIDBYTE_LOG         What is logged, by level and part: `info`, `warn,rapidbyte_engine=debug`
   RAPIDBYTE_LOG_FORMAT  `human` or `json`
   NO_COLOR              No colours, whatever the terminal")]
@@ -75,6 +89,15 @@ pub enum Command {
     /// Make connectors
     #[command(subcommand)]
     Connector(ConnectorCommand),
+    /// Install connectors that others have made
+    #[command(subcommand)]
+    Connectors(ConnectorsCommand),
+    /// Where connectors come from
+    #[command(subcommand)]
+    Registry(RegistryCommand),
+    /// Keys to sign connectors with
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// What is remembered between runs
     #[command(subcommand)]
     State(StateCommand),
@@ -100,10 +123,12 @@ pub struct RunArgs {
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
     #[command(flatten)]
+    pub packages: PackageArgs,
+    #[command(flatten)]
     pub cassettes: CassetteArgs,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Network cassettes (docs/cassettes.md)")]
 pub struct CassetteArgs {
     /// Record to this folder what connectors exchange with the network, secrets masked
@@ -126,6 +151,8 @@ pub struct CheckArgs {
     /// The pipeline document
     pub pipeline: PathBuf,
     #[command(flatten)]
+    pub packages: PackageArgs,
+    #[command(flatten)]
     pub cassettes: CassetteArgs,
 }
 
@@ -139,6 +166,8 @@ Examples:
     Discover {
         /// The pipeline document
         pipeline: PathBuf,
+        #[command(flatten)]
+        packages: PackageArgs,
     },
     /// Show the columns of one stream
     #[command(after_help = "\
@@ -150,6 +179,8 @@ Examples:
         /// The stream, as `schema discover` names it
         #[arg(long, value_name = "STREAM")]
         stream: String,
+        #[command(flatten)]
+        packages: PackageArgs,
     },
 }
 
@@ -203,6 +234,10 @@ Examples:
     Test(TestArgs),
     /// Build and test a connector again, or run a pipeline with it, each time a file is saved
     Dev(DevArgs),
+    /// Publish a connector: build, test, sign and push it
+    Publish(PublishArgs),
+    /// Withdraw a version, so that nobody chooses it any more
+    Yank(YankArgs),
 }
 
 #[derive(Debug, ClapArgs)]

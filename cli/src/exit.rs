@@ -25,6 +25,7 @@ pub enum Exit {
     Remote = 6,
     Data = 7,
     Busy = 8,
+    Refused = 9,
     Bug = 101,
     Interrupted = 130,
     Terminated = 143,
@@ -32,7 +33,7 @@ pub enum Exit {
 
 impl Exit {
     #[cfg(test)]
-    const ALL: [Exit; 12] = [
+    const ALL: [Exit; 13] = [
         Exit::Success,
         Exit::Failed,
         Exit::Usage,
@@ -42,6 +43,7 @@ impl Exit {
         Exit::Remote,
         Exit::Data,
         Exit::Busy,
+        Exit::Refused,
         Exit::Bug,
         Exit::Interrupted,
         Exit::Terminated,
@@ -63,6 +65,7 @@ impl Exit {
             Exit::Remote => "remote",
             Exit::Data => "data",
             Exit::Busy => "busy",
+            Exit::Refused => "refused",
             Exit::Bug => "bug",
             Exit::Interrupted => "interrupted",
             Exit::Terminated => "terminated",
@@ -78,7 +81,8 @@ impl Exit {
                 "The command line makes no sense: an unknown command or flag, a missing argument, a `RAPIDBYTE_…` variable that cannot be read."
             }
             Exit::Document => {
-                "A document is wrong: the pipeline, a connector's manifest, or a connector's configuration in it."
+                "A document is wrong: the pipeline, a connector's manifest, a connector's configuration in it, `config.toml`, \
+                 `rapidbyte.lock`."
             }
             Exit::Environment => {
                 "This machine lacks something or refuses it: a file, a tool, a permission, the state database."
@@ -94,6 +98,10 @@ impl Exit {
             Exit::Data => "A record or a schema does not fit, and the pipeline's policy is to fail.",
             Exit::Busy => {
                 "Another process runs the same stream of the same pipeline. Trying again later will help."
+            }
+            Exit::Refused => {
+                "A package is not what was agreed to, or nobody has agreed to it: unsigned or signed by somebody else, changed \
+                 since it was locked, damaged on the way, reaching further. Somebody has to look at it."
             }
             Exit::Bug => "A defect of Rapidbyte itself. Please report it.",
             Exit::Interrupted => "Ended by Ctrl-C (SIGINT). The next run continues at the last checkpoint.",
@@ -124,6 +132,8 @@ impl Exit {
             (_, Actor::Environment) => Exit::Environment,
             (_, Actor::Connector) => Exit::Connector,
             (_, Actor::Remote) => Exit::Remote,
+            (_, Actor::Typist) => Exit::Usage,
+            (_, Actor::Judge) => Exit::Refused,
         })
     }
 

@@ -4,8 +4,10 @@
 //! Refuses to know: how anything is done. What a library user would miss belongs into `rapidbyte-host`.
 
 mod args;
+mod asking;
 mod building;
 mod commands;
+mod downloading;
 mod exit;
 mod faults;
 mod interrupt;

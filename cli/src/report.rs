@@ -21,7 +21,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
         Failure { exit, code, message: message.into(), hint: None }
     }
 

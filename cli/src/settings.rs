@@ -1,4 +1,4 @@
-//! Flags and environment, resolved once. Nothing below this crate reads either.
+//! Flags, environment and the user's `config.toml`, resolved once. Nothing below this crate reads either.
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rapidbyte_host::core::redact::Redactor;
+use rapidbyte_host::install::{GlobalSettings, settings::CONFIG_FILE_NAME};
+use rapidbyte_host::{HostError, PackageSettings};
 use tracing_subscriber::filter::Targets;
 
 use crate::args::{Color, Format, GlobalArgs};
@@ -61,10 +63,16 @@ impl Settings {
         let log = LogSettings::resolve(global, variable)?;
         let faults = Faults::resolve(variable)?;
         let watched = std::io::stderr().is_terminal() && variable("TERM") != Some("dumb");
+        let docker = match (variable("DOCKER_CONFIG"), variable("HOME")) {
+            (Some(folder), _) => PathBuf::from(folder),
+            (None, home) => PathBuf::from(home.unwrap_or(".")).join(".docker"),
+        };
+        let packages = GlobalSettings::read(&home.join(CONFIG_FILE_NAME)).map_err(HostError::from)?;
         let host = rapidbyte_host::Settings {
             home,
             environment: Arc::new(move |name| variables.get(name).cloned()),
             redactor: Redactor::default(),
+            packages: PackageSettings { global: packages, docker },
         };
         Ok(Settings {
             format: global.format,
@@ -75,6 +83,11 @@ impl Settings {
             faults,
             host,
         })
+    }
+
+    /// The user's settings for packages.
+    pub fn config_path(&self) -> PathBuf {
+        self.host.home.join(CONFIG_FILE_NAME)
     }
 }
 

@@ -63,13 +63,15 @@ impl Inspect for WasmInspect {
 
 impl Host {
     /// Installs packages into the user's folder.
-    pub fn installer(&self) -> &Installer {
-        self.installer.get_or_init(|| {
-            let packages = &self.settings.packages;
-            let registries = Registries::new(packages.global.clone(), DockerConfig::new(&packages.docker));
-            let store = Store::new(self.settings.home.join(STORE_FOLDER));
-            Installer::new(registries, store, Arc::new(WasmInspect))
-        })
+    pub fn installer(&self) -> Result<&Installer, HostError> {
+        if let Some(installer) = self.installer.get() {
+            return Ok(installer);
+        }
+        let packages = &self.settings.packages;
+        let registries = Registries::new(packages.global.clone(), DockerConfig::new(&packages.docker));
+        let store = Store::new(self.settings.home.join(STORE_FOLDER));
+        let installer = Installer::new(registries, store, Arc::new(WasmInspect))?;
+        Ok(self.installer.get_or_init(|| installer))
     }
 
     /// The project that a folder belongs to, with its lock.
@@ -96,7 +98,7 @@ impl Host {
         if wanted.is_empty() {
             return Ok(Provided::default());
         }
-        let installer = self.installer();
+        let installer = self.installer()?;
         let how = Resolution { locked: options.locked, offline: options.offline, update: false };
         let project = self.project(document.folder());
         let providing = installer.provide(&project, &wanted, how, options.progress.as_ref());

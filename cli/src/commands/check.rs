@@ -12,18 +12,21 @@ use serde::Serialize;
 use crate::args::CheckArgs;
 use crate::building::Building;
 use crate::commands::{open, use_cassettes};
+use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone};
 use crate::progress::Progress;
 use crate::quantity::instant;
 use crate::runtime;
+use crate::settings::Settings;
 
-pub fn check(host: &Host, args: &CheckArgs, printer: &Printer) -> Result<Exit> {
+pub fn check(host: &Host, args: &CheckArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let mut building = Building::new(printer);
     let document = open(host, &args.pipeline, printer)?;
     use_cassettes(host, &args.cassettes)?;
     let observer = Arc::new(Progress::new(printer, false));
-    let checking = host.check(&document, observer, Cancellation::new(), &mut building);
+    let packages = Downloads::options(args.packages, printer, settings.watched);
+    let checking = host.check(&document, observer, Cancellation::new(), &packages, &mut building);
     let checked = runtime::block_on(checking)?.inspect_err(|error| building.explain(error))?;
     let report = &checked.report;
     for item in &report.items {

@@ -3,6 +3,9 @@
 
 mod check;
 mod connector;
+mod connectors;
+mod key;
+mod registry;
 mod run;
 mod schema;
 mod state;
@@ -12,10 +15,13 @@ use std::path::Path;
 use anyhow::Result;
 use rapidbyte_host::operations::connector::BuildOptions;
 use rapidbyte_host::operations::document::Document;
+use rapidbyte_host::operations::index::YankOptions;
 use rapidbyte_host::pipeline::render;
+use rapidbyte_host::publish::index::VALID_FOR;
 use rapidbyte_host::{Host, HostError};
 
-use crate::args::{CassetteArgs, Command, ConnectorCommand, SchemaCommand, StateCommand};
+use crate::args::{CassetteArgs, Command, ConnectorCommand, KeyCommand, SchemaCommand, StateCommand};
+use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::printer::{Printer, paint};
 use crate::settings::Settings;
@@ -25,12 +31,16 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
     let host = Host::new(settings.host.clone());
     match command {
         Command::Run(args) => run::run(&host, &args, settings, printer),
-        Command::Check(args) => check::check(&host, &args, printer),
-        Command::Schema(SchemaCommand::Discover { pipeline }) => {
-            schema::discover::discover(&host, &pipeline, printer)
+        Command::Check(args) => check::check(&host, &args, settings, printer),
+        Command::Connectors(command) => connectors::dispatch(&host, command, settings, printer),
+        Command::Registry(command) => registry::dispatch(&host, command, settings, printer),
+        Command::Schema(SchemaCommand::Discover { pipeline, packages }) => {
+            let packages = Downloads::options(packages, printer, settings.watched);
+            schema::discover::discover(&host, &pipeline, &packages, printer)
         }
-        Command::Schema(SchemaCommand::Inspect { pipeline, stream }) => {
-            schema::inspect::inspect(&host, &pipeline, &stream, printer)
+        Command::Schema(SchemaCommand::Inspect { pipeline, stream, packages }) => {
+            let packages = Downloads::options(packages, printer, settings.watched);
+            schema::inspect::inspect(&host, &pipeline, &stream, &packages, printer)
         }
         Command::Connector(ConnectorCommand::Build { path, release: _, debug, targets }) => {
             let options = BuildOptions { folder: path, debug, targets, composition: settings.verbose };
@@ -43,7 +53,17 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
         Command::Connector(ConnectorCommand::Scaffold(args)) => {
             connector::scaffold::scaffold(&host, args, printer)
         }
+        Command::Connector(ConnectorCommand::Publish(args)) => {
+            connector::publish::publish(&host, args, settings, printer)
+        }
+        Command::Connector(ConnectorCommand::Yank(args)) => {
+            let (name, version) = args.version;
+            let registry = registry::from_here(args.registry);
+            let options = YankOptions { registry, name, version, undo: args.undo, valid_for: VALID_FOR };
+            connector::yank::yank(&host, options, args.key.as_deref(), settings, printer)
+        }
         Command::Connector(ConnectorCommand::Sdk) => connector::sdk::sdk(&host, printer),
+        Command::Key(KeyCommand::Generate { output }) => key::generate::generate(&output, settings, printer),
         Command::State(StateCommand::Show { pipeline, runs }) => {
             state::show::show(&host, &pipeline, runs, printer)
         }

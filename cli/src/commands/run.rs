@@ -10,9 +10,10 @@ use rapidbyte_host::engine::{Cancellation, Fault, RunReport, StreamReport};
 use rapidbyte_host::operations::run::RunOptions;
 use serde::Serialize;
 
-use crate::args::RunArgs;
+use crate::args::{PackageArgs, RunArgs};
 use crate::building::Building;
 use crate::commands::{open, use_cassettes};
+use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupted};
 use crate::memory;
@@ -41,7 +42,7 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
             if files.len() > 1 {
                 printer.status(Tone::Busy, "Running", file.display());
             }
-            let outcome = execute(host, file, &args.streams, settings, printer, &cancellation).await;
+            let outcome = execute(host, file, &args.streams, args.packages, settings, printer, &cancellation).await;
             outcomes.push(outcome.judged(&interrupted));
         }
         anyhow::Ok(())
@@ -78,6 +79,7 @@ pub async fn execute(
     host: &Host,
     file: &Path,
     streams: &[String],
+    packages: PackageArgs,
     settings: &Settings,
     printer: &Printer,
     cancellation: &Cancellation,
@@ -87,6 +89,7 @@ pub async fn execute(
         streams: streams.to_vec(),
         observer: settings.faults.before(progress),
         cancellation: cancellation.clone(),
+        packages: Downloads::options(packages, printer, settings.watched),
     };
     let mut building = Building::new(printer);
     let result = match open(host, file, printer) {

@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod bare;
+pub mod registry;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -179,6 +180,7 @@ pub fn isolate(command: &mut Command, home: &Path) {
         if text.starts_with("RAPIDBYTE_")
             || text.starts_with("PG")
             || text == "NO_COLOR"
+            || text == "DOCKER_CONFIG"
             || text == "CLICOLOR_FORCE"
         {
             command.env_remove(&name);
@@ -233,6 +235,15 @@ impl Invocation {
         self
     }
 
+    /// Gives it this on stdin.
+    pub fn stdin(mut self, text: &str) -> Self {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        std::io::Write::write_all(&mut file, text.as_bytes()).expect("it is written");
+        std::io::Seek::rewind(&mut file).expect("it is rewound");
+        self.command.stdin(file);
+        self
+    }
+
     /// Something else that differs from run to run, as a regular expression.
     pub fn filter(mut self, pattern: &str, stands: &'static str) -> Self {
         self.filters.push((pattern.to_owned(), stands));
@@ -272,6 +283,11 @@ impl Running {
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(status.expect("`kill` starts").success(), "the process is gone already");
+    }
+
+    /// What was read of stderr so far.
+    pub fn said(&self) -> &str {
+        &self.said
     }
 
     pub fn is_running(&mut self) -> bool {

@@ -11,6 +11,7 @@ use rapidbyte_packages::reference::BadReference;
 use rapidbyte_packages::registry::RegistryError;
 use rapidbyte_packages::store::StoreError;
 use rapidbyte_pipeline::DocumentErrors;
+use rapidbyte_trust::{PolicyError, Refusal};
 use semver::Version;
 
 use crate::docker::DockerError;
@@ -36,6 +37,10 @@ pub enum Actor {
 pub enum InstallError {
     #[error("{0}")]
     Settings(DocumentErrors),
+    #[error("{0}")]
+    Policy(PolicyError),
+    #[error(transparent)]
+    Untrusted(#[from] Refusal),
     #[error(transparent)]
     Reference(#[from] BadReference),
     #[error("there is no registry `{alias}`")]
@@ -65,6 +70,8 @@ pub enum InstallError {
     Lock(#[from] LockError),
     #[error("`{id}` is `{locked}` in the lock, and `{registry}` says now that it is `{found}`")]
     TagMoved { id: String, registry: String, locked: Digest, found: Digest },
+    #[error("`{registry}` has no `{id}` any more")]
+    Unpublished { id: String, registry: String },
     #[error("`{id}` is not what the lock says: {what}")]
     NotAsLocked { id: String, what: &'static str },
     #[error("the newest `{name}` of `{registry}` is {found}, and {locked} is locked")]
@@ -73,18 +80,30 @@ pub enum InstallError {
     NotLocked { name: String },
     #[error("the lock has `{name}` {locked}, which is not `{wanted}`")]
     LockOutdated { name: String, locked: Version, wanted: String },
-    #[error("`{id}` may reach more than what was agreed to")]
+    #[error("`{id}` may reach more than what was agreed to: {}", difference(widening))]
     Widened { id: String, widening: Widening },
-    #[error("`{id}` is signed by somebody else than before")]
+    #[error("`{id}` is signed by somebody else than before: {}", difference(widening))]
     SignerChanged { id: String, widening: Widening },
     #[error("what `{id}` may reach has not been looked at")]
     NotReviewed { id: String, line: String },
     #[error("`{what}` is not on this machine, and nothing is fetched (`--offline`)")]
     Offline { what: String },
-    #[error("`{id}` in the store is damaged, and nothing is fetched (`--offline`)")]
+    #[error("`{id}` in the store is damaged")]
     Damaged { id: String },
+    #[error("`{}` is no bundle of connectors: {message}", path.display())]
+    Bundle { path: PathBuf, message: String },
     #[error("`{name}` is not installed")]
     NotInstalled { name: String },
+}
+
+/// What is new, in words.
+fn difference(widening: &Widening) -> String {
+    let mut words: Vec<String> = widening.capabilities.iter().map(|it| format!("`{it}`")).collect();
+    if let Some((before, now)) = &widening.signer {
+        let name = |signer: &Option<String>| signer.clone().unwrap_or_else(|| "nobody".to_owned());
+        words.push(format!("signed by {}, not by {}", name(now), name(before)));
+    }
+    words.join(", ")
 }
 
 impl InstallError {
@@ -92,6 +111,8 @@ impl InstallError {
     pub fn code(&self) -> &str {
         match self {
             Self::Settings(_) => "settings",
+            Self::Policy(error) => error.code(),
+            Self::Untrusted(refusal) => refusal.code(),
             Self::Reference(_) => "bad_reference",
             Self::UnknownAlias { .. } => "registry_unknown",
             Self::NoDefaultRegistry { .. } => "registry_default_missing",
@@ -105,6 +126,7 @@ impl InstallError {
             Self::Store(error) => error.code(),
             Self::Lock(error) => error.code(),
             Self::TagMoved { .. } => "tag_moved",
+            Self::Unpublished { .. } => "version_unpublished",
             Self::NotAsLocked { .. } => "lock_disagrees",
             Self::Downgrade { .. } => "version_downgrade",
             Self::NotLocked { .. } => "not_locked",
@@ -114,6 +136,7 @@ impl InstallError {
             Self::NotReviewed { .. } => "capabilities_not_reviewed",
             Self::Offline { .. } => "offline",
             Self::Damaged { .. } => "store_damaged",
+            Self::Bundle { .. } => "bundle_malformed",
             Self::NotInstalled { .. } => "not_installed",
         }
     }
@@ -126,7 +149,7 @@ impl InstallError {
             | Self::NoPackage { .. }
             | Self::NoVersion { .. }
             | Self::NotInstalled { .. } => Actor::Operator,
-            Self::Settings(_) | Self::Lock(_) | Self::NotLocked { .. } | Self::LockOutdated { .. } => Actor::Document,
+            Self::Settings(_) | Self::Policy(_) | Self::Lock(_) | Self::NotLocked { .. } | Self::LockOutdated { .. } => Actor::Document,
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Docker(_)
@@ -136,7 +159,9 @@ impl InstallError {
             | Self::Registry(
                 RegistryError::Folder { .. } | RegistryError::Blob { source: BlobError::Write { .. }, .. },
             ) => Actor::Environment,
-            Self::TagMoved { .. }
+            Self::Untrusted(_)
+            | Self::TagMoved { .. }
+            | Self::Unpublished { .. }
             | Self::NotAsLocked { .. }
             | Self::Downgrade { .. }
             | Self::Widened { .. }
@@ -144,7 +169,7 @@ impl InstallError {
             | Self::NotReviewed { .. }
             | Self::Package { source: BadPackage::Digest { .. } | BadPackage::Claim { .. }, .. }
             | Self::Registry(RegistryError::Blob { source: BlobError::Digest { .. }, .. }) => Actor::Judge,
-            Self::Package { .. } | Self::Component { .. } => Actor::Package,
+            Self::Package { .. } | Self::Component { .. } | Self::Bundle { .. } => Actor::Package,
             Self::Registry(_) => Actor::Remote,
         }
     }
@@ -152,6 +177,8 @@ impl InstallError {
     /// The next step, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Policy(error) => error.hint(),
+            Self::Untrusted(refusal) => refusal.hint().to_owned(),
             Self::Reference(bad) => bad.hint.clone(),
             Self::UnknownAlias { suggestion: Some(similar), .. } => format!("did you mean `{similar}`?"),
             Self::UnknownAlias { alias, known, .. } if known.is_empty() => {
@@ -192,6 +219,7 @@ impl InstallError {
             Self::TagMoved { id, .. } => format!(
                 "a version is published once: ask its author why it changed. If the new one is right, `rapidbyte connectors remove {id}` forgets the old one"
             ),
+            Self::Unpublished { .. } => "what is installed goes on to run; find out why it was taken back".to_owned(),
             Self::NotAsLocked { .. } => {
                 "the lock was edited, or the registry lies; `rapidbyte connectors update` looks at it anew".to_owned()
             }
@@ -209,7 +237,10 @@ impl InstallError {
             Self::Offline { .. } => {
                 "fetch it where there is a network; `rapidbyte connectors bundle` takes packages elsewhere".to_owned()
             }
-            Self::Damaged { .. } => "without `--offline` it is fetched again".to_owned(),
+            Self::Damaged { id } => {
+                format!("what is damaged was removed; `rapidbyte connectors add {id}` fetches it again")
+            }
+            Self::Bundle { .. } => "make one with `rapidbyte connectors bundle`".to_owned(),
             Self::NotInstalled { .. } => "`rapidbyte connectors list` shows what is".to_owned(),
             _ => return None,
         })

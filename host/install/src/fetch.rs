@@ -19,6 +19,8 @@ pub trait Progress: Send + Sync {
     fn received(&self, id: &str, bytes: u64);
     /// It is here, and what it should be.
     fn finished(&self, id: &str);
+    /// Why it would be refused if signatures were required.
+    fn warned(&self, id: &str, why: &str);
 }
 
 impl Installer {
@@ -49,6 +51,9 @@ impl Installer {
     ) -> Result<Installed, InstallError> {
         let described = &candidate.described;
         let layer = &described.layer;
+        if let Some(warning) = candidate.trusted.warning() {
+            progress.warned(&candidate.id(), &warning.to_string());
+        }
         let manifest = Descriptor::of(MANIFEST_MEDIA_TYPE, &candidate.manifest_bytes);
         let condition = self.store.condition(&layer.digest)?;
         if condition != Condition::Whole {

@@ -4,30 +4,40 @@
 //! - [`settings`]: `config.toml`, with its registries.
 //! - [`docker`]: credentials, where Docker and its friends keep them.
 //! - [`registries`]: from an alias to something that answers.
+//! - [`trust`]: the judgement of each package, by the room that decides it.
 //! - [`resolve`]: which version, by ranges and by the lock; what it may reach, before its layer is downloaded.
 //! - [`review`]: what somebody has to say yes to, and what nobody's yes covers.
 //! - [`fetch`]: side by side into the store, digest by digest.
 //! - [`plan`]: all of that together, for a command or a pipeline.
+//! - [`bundle`]: packages in one file, for machines without a network.
+//! - [`manage`]: what is installed: listing, verifying, auditing, removing.
+//! - [`login`]: credentials, checked before they are kept.
 //! - [`project`]: which lock a folder goes by, and changing it while others do.
 //!
 //! Refuses to know: how a component is run (what is in one it is told through [`Inspect`]), terminals, the environment.
 
+pub mod bundle;
 pub mod docker;
 pub mod error;
 pub mod fetch;
 pub mod limits;
+pub mod login;
+pub mod manage;
 pub mod plan;
 pub mod project;
 pub mod registries;
 pub mod resolve;
 pub mod review;
 pub mod settings;
+pub mod trust;
 
 use std::sync::Arc;
 
 use rapidbyte_packages::package::ComponentFacts;
 use rapidbyte_packages::store::Store;
+use rapidbyte_trust::Policy;
 
+pub use bundle::{Bundle, Bundled};
 pub use docker::DockerConfig;
 pub use error::InstallError;
 pub use fetch::Progress;
@@ -48,11 +58,25 @@ pub trait Inspect: Send + Sync {
 pub struct Installer {
     pub registries: Arc<Registries>,
     pub store: Store,
+    policy: Arc<Policy>,
     inspect: Arc<dyn Inspect>,
 }
 
 impl Installer {
-    pub fn new(registries: Registries, store: Store, inspect: Arc<dyn Inspect>) -> Self {
-        Installer { registries: Arc::new(registries), store, inspect }
+    /// With the trust that the settings of `registries` say.
+    pub fn new(
+        registries: Registries,
+        store: Store,
+        inspect: Arc<dyn Inspect>,
+    ) -> Result<Self, InstallError> {
+        let policy = Arc::new(registries.settings().policy()?);
+        Ok(Installer { registries: Arc::new(registries), store, policy, inspect })
+    }
+
+    /// One that asks for a certificate of conformance of everything that it fetches.
+    #[must_use]
+    pub fn requiring_conformance(mut self) -> Self {
+        Arc::make_mut(&mut self.policy).require_conformance();
+        self
     }
 }

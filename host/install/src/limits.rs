@@ -10,3 +10,7 @@ pub const HELPER_ANSWER_BYTES_MAX: u64 = 1 << 20;
 pub const DOWNLOADS_MAX: usize = 8;
 /// More hosts than this in a manifest are worth a second look.
 pub const HOSTS_USUAL_MAX: usize = 10;
+/// A bundle unpacked: a hundred of the largest connectors.
+pub const BUNDLE_BYTES_MAX: u64 = 8 << 30;
+/// Files in a bundle: ten or so for each package with its statements.
+pub const BUNDLE_FILES_MAX: usize = 100_000;

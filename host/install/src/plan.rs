@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rapidbyte_packages::lock::{Lock, LockError, Locked};
+use rapidbyte_packages::lock::{Lock, Locked};
 use rapidbyte_packages::reference::{PackageRef, VersionSpec};
 use rapidbyte_packages::store::Installed;
 use semver::{Comparator, Op, VersionReq};
@@ -33,7 +33,27 @@ pub struct Plan {
 /// A plan that somebody has looked at.
 pub struct Approved(Plan);
 
+impl Approved {
+    pub fn plan(&self) -> &Plan {
+        &self.0
+    }
+}
+
 impl Plan {
+    /// Of candidates that were found.
+    pub(crate) fn of(
+        project: &Project,
+        mut candidates: Vec<Candidate>,
+        how: Resolution,
+        allow_widening: bool,
+    ) -> Result<Self, InstallError> {
+        once_each(&mut candidates);
+        if !allow_widening {
+            candidates.iter().try_for_each(Candidate::must_not_widen)?;
+        }
+        Ok(Plan { project: project.clone(), candidates, how })
+    }
+
     /// What somebody has to look at.
     pub fn to_review(&self) -> impl Iterator<Item = &Candidate> {
         self.candidates.iter().filter(|candidate| candidate.needs_review())
@@ -50,12 +70,8 @@ impl Installer {
     pub async fn plan(&self, project: &Project, options: &AddOptions) -> Result<Plan, InstallError> {
         let lock = project.read()?;
         let resolving = options.packages.iter().map(|wanted| self.resolve(wanted, &lock, options.how));
-        let mut candidates = futures::future::try_join_all(resolving).await?;
-        once_each(&mut candidates);
-        if !options.allow_widening {
-            candidates.iter().try_for_each(Candidate::must_not_widen)?;
-        }
-        Ok(Plan { project: project.clone(), candidates, how: options.how })
+        let candidates = futures::future::try_join_all(resolving).await?;
+        Plan::of(project, candidates, options.how, options.allow_widening)
     }
 
     /// Installs what was approved, and locks it.
@@ -108,7 +124,9 @@ impl Installer {
     ) -> Result<Candidate, InstallError> {
         let candidate = match self.resolve(wanted, lock, Resolution { offline: true, ..how }).await {
             Ok(candidate) => candidate,
-            Err(InstallError::Offline { .. } | InstallError::Damaged { .. }) if !how.offline => {
+            Err(
+                InstallError::Offline { .. } | InstallError::Damaged { .. } | InstallError::Untrusted(_),
+            ) if !how.offline => {
                 self.resolve(wanted, lock, how).await?
             }
             Err(error) => return Err(error),
@@ -206,12 +224,4 @@ fn lock_all(project: &Project, candidates: &[Candidate]) -> Result<(), InstallEr
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._/:@+=^".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
-}
-
-/// What of a lock a package is no more, for whoever removes it.
-pub fn forget(project: &Project, name: &str, source: Option<&str>) -> Result<bool, LockError> {
-    if project.read()?.find(name, source).is_none() {
-        return Ok(false);
-    }
-    project.change(|lock| lock.remove(name, source))
 }

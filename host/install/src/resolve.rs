@@ -9,6 +9,7 @@ use rapidbyte_packages::package::{self, BadPackage, Described};
 use rapidbyte_packages::reference::{PackageRef, RegistryRef, VersionSpec};
 use rapidbyte_packages::registry;
 use rapidbyte_packages::store::Installed;
+use rapidbyte_trust::Trusted;
 use semver::Version;
 
 use crate::error::InstallError;
@@ -27,7 +28,9 @@ pub struct Candidate {
     pub(crate) manifest_bytes: Vec<u8>,
     pub(crate) manifest: Manifest,
     pub(crate) config_bytes: Vec<u8>,
-    /// Who signed it, where that is known.
+    /// That it may be installed and run.
+    pub trusted: Trusted,
+    /// Who signed it, where somebody looked.
     pub signer: Option<String>,
     /// What the project had decided for before.
     pub before: Option<Locked>,
@@ -83,9 +86,29 @@ impl Installer {
             true => self.from_store(wanted, &source)?,
             false => self.from_registry(wanted, &registry, before).await?,
         };
-        candidate.before = before.cloned();
-        candidate.reviewed = candidate.reviewed || self.was_agreed_to(&candidate)?;
+        self.follow(&mut candidate, before)?;
         Ok(candidate)
+    }
+
+    /// Holds a candidate against what the project had decided for, and what this machine has.
+    pub(crate) fn follow(
+        &self,
+        candidate: &mut Candidate,
+        before: Option<&Locked>,
+    ) -> Result<(), InstallError> {
+        let now = candidate.locked();
+        let moved = before.filter(|before| before.version == now.version && before.manifest != now.manifest);
+        if let Some(before) = moved {
+            return Err(InstallError::TagMoved {
+                id: candidate.id(),
+                registry: candidate.source.clone(),
+                locked: before.manifest,
+                found: now.manifest,
+            });
+        }
+        candidate.follows(before);
+        candidate.reviewed = candidate.reviewed || self.was_agreed_to(candidate)?;
+        Ok(())
     }
 
     /// Whether this very package was installed on this machine before.
@@ -151,6 +174,7 @@ impl Installer {
         let manifest = package::open_manifest(&manifest_bytes, &installed.manifest).map_err(&wrong)?;
         let described = package::describe(installed.manifest, &manifest, &config_bytes).map_err(&wrong)?;
         described.must_be(&installed.name, Some(&installed.version)).map_err(&wrong)?;
+        let trusted = self.judge_installed(installed)?;
         Ok(Candidate {
             source: installed.registry.clone(),
             repository,
@@ -159,6 +183,7 @@ impl Installer {
             manifest_bytes,
             manifest,
             config_bytes,
+            trusted,
             signer: installed.signer.clone(),
             before: None,
             reviewed: true,
@@ -179,13 +204,16 @@ impl Installer {
         });
         let mut candidate = match installed {
             Some(installed) => match self.described_in_store(&installed) {
-                Err(InstallError::Damaged { .. }) if !offline => self.fetch_locked(locked).await?,
+                // Its registry may have a signature that nobody asked for when it was installed.
+                Err(InstallError::Damaged { .. } | InstallError::Untrusted(_)) if !offline => {
+                    self.fetch_locked(locked).await?
+                }
                 described => described?,
             },
             None if offline => return Err(InstallError::Offline { what: id(&locked.name, &locked.version) }),
             None => self.fetch_locked(locked).await?,
         };
-        candidate.before = Some(locked.clone());
+        candidate.follows(Some(locked));
         // Whoever commits the lock has looked at what it says.
         candidate.reviewed = true;
         candidate.must_be_as_locked(locked)?;
@@ -240,17 +268,6 @@ impl Installer {
             wanted: version.to_string(),
             available: Vec::new(),
         })?;
-        if let Some(before) = before
-            && before.version == version
-            && before.manifest != found.digest
-        {
-            return Err(InstallError::TagMoved {
-                id: id(name, &version),
-                registry: place.source.clone(),
-                locked: before.manifest,
-                found: found.digest,
-            });
-        }
         self.describe(place, repository, name, Some(&version), found.digest).await
     }
 
@@ -302,6 +319,8 @@ impl Installer {
             registry::blob(registry, &repository, &manifest.config, CONFIG_BYTES_MAX).await?;
         let described = package::describe(digest, &manifest, &config_bytes).map_err(&wrong)?;
         described.must_be(name, version).map_err(&wrong)?;
+        let trusted = self.judge(&place, &repository, &described).await?;
+        let signer = trusted.signer().map(ToString::to_string);
         Ok(Candidate {
             source: place.source.clone(),
             repository,
@@ -310,7 +329,8 @@ impl Installer {
             manifest_bytes,
             manifest,
             config_bytes,
-            signer: None,
+            trusted,
+            signer,
             before: None,
             reviewed: false,
         })
@@ -318,6 +338,18 @@ impl Installer {
 }
 
 impl Candidate {
+    /// Says what the project had decided for before. Of several who signed it, the one that signed then counts; where nobody
+    /// asks for signers any more, the one of then stays.
+    fn follows(&mut self, before: Option<&Locked>) {
+        self.before = before.cloned();
+        let Some(signer) = before.and_then(|before| before.signer.as_ref()) else { return };
+        let signers = self.trusted.signers();
+        let nobody_asked = signers.is_empty() && self.trusted.warning().is_none();
+        if nobody_asked || signers.iter().any(|known| known.to_string() == *signer) {
+            self.signer = Some(signer.clone());
+        }
+    }
+
     /// Holds a package against the lock that it was fetched by: its digest is the same, so only the lock can be wrong.
     fn must_be_as_locked(&self, locked: &Locked) -> Result<(), InstallError> {
         let now = self.locked();

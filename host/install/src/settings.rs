@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rapidbyte_packages::blob;
 use rapidbyte_packages::reference::{PackageName, RegistryRef};
+use rapidbyte_trust::{Places, Policy, TrustConfig};
 use rapidbyte_pipeline::{Diagnostic, DocumentErrors, SourceFile, Span, quantity, suggest};
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::{DocumentMut, Item, Table};
@@ -24,6 +26,7 @@ pub const CONFIG_FILE_NAME: &str = "config.toml";
 const REGISTRIES: &str = "registries";
 const DEFAULT_REGISTRY: &str = "default-registry";
 const MINIMUM_RELEASE_AGE: &str = "minimum-release-age";
+const TRUST: &str = "trust";
 
 /// What holds for every project of this user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +37,10 @@ pub struct GlobalSettings {
     pub default_registry: Option<String>,
     /// Younger releases are not chosen.
     pub minimum_release_age: Duration,
+    /// Who is trusted, as it is written.
+    pub trust: TrustConfig,
+    /// Where the file is: paths in it are relative to this.
+    pub folder: PathBuf,
 }
 
 /// One registry.
@@ -51,7 +58,10 @@ impl GlobalSettings {
     /// Reads the file; the defaults where there is none.
     pub fn read(path: &Path) -> Result<Self, InstallError> {
         match read_text(path)? {
-            None => Ok(GlobalSettings::default()),
+            None => Ok(GlobalSettings {
+                folder: path.parent().unwrap_or(Path::new(".")).to_owned(),
+                ..GlobalSettings::default()
+            }),
             Some(text) => Self::parse(&text, path).map_err(InstallError::Settings),
         }
     }
@@ -71,6 +81,13 @@ impl GlobalSettings {
         let settings = reader.settings(root.get_ref(), folder);
         if reader.errors.is_empty() { Ok(settings) } else { Err(DocumentErrors::new(file, reader.errors)) }
     }
+
+    /// Who is trusted, with the keys read.
+    pub fn policy(&self) -> Result<Policy, InstallError> {
+        let aliases = |alias: &str| self.registries.get(alias).map(|registry| registry.place.clone());
+        let places = Places { folder: &self.folder, aliases: &aliases, official: None };
+        Policy::resolve(&self.trust, &places).map_err(InstallError::Policy)
+    }
 }
 
 fn span(range: Option<std::ops::Range<usize>>) -> Span {
@@ -83,12 +100,13 @@ struct Reader {
 
 impl Reader {
     fn settings(&mut self, root: &DeTable<'_>, folder: &Path) -> GlobalSettings {
-        let mut settings = GlobalSettings::default();
-        self.known(root, "the settings", &[REGISTRIES, DEFAULT_REGISTRY, MINIMUM_RELEASE_AGE]);
+        let mut settings = GlobalSettings { folder: folder.to_owned(), ..GlobalSettings::default() };
+        self.known(root, "the settings", &[REGISTRIES, DEFAULT_REGISTRY, MINIMUM_RELEASE_AGE, TRUST]);
         let mut default = None;
         for (key, value) in root {
             match key.get_ref().as_ref() {
                 REGISTRIES => settings.registries = self.registries(value, folder),
+                TRUST => settings.trust = self.trust(value).unwrap_or_default(),
                 DEFAULT_REGISTRY => default = self.text(value, DEFAULT_REGISTRY).map(|alias| (alias, value)),
                 MINIMUM_RELEASE_AGE => {
                     let Some(text) = self.text(value, MINIMUM_RELEASE_AGE) else { continue };
@@ -117,6 +135,32 @@ impl Reader {
             settings.default_registry = Some(alias);
         }
         settings
+    }
+
+    /// The section whose types are the trust room's; its parser tells one mistake at a time.
+    fn trust(&mut self, value: &Spanned<DeValue<'_>>) -> Option<TrustConfig> {
+        let table = self.table(value, "`trust`")?;
+        let table = Spanned::new(value.span(), table.clone());
+        match TrustConfig::deserialize(toml::de::Deserializer::from(table)) {
+            Ok(trust) => Some(trust),
+            Err(error) => {
+                let at = span(error.span().or_else(|| Some(value.span())));
+                let message = error.message().trim_end();
+                let error = match unknown_field(message) {
+                    None => Diagnostic::error("invalid_trust", at, message.to_owned()),
+                    Some((key, known)) => {
+                        let message = format!("unknown key `{key}` in `trust`");
+                        let error = Diagnostic::error("unknown_key", at, message);
+                        match suggest(key, known.iter().copied()) {
+                            Some(similar) => error.label(format!("did you mean `{similar}`?")),
+                            None => error.help(format!("there may be `{}`", known.join("`, `"))),
+                        }
+                    }
+                };
+                self.errors.push(error);
+                None
+            }
+        }
     }
 
     fn registries(
@@ -221,6 +265,12 @@ impl Reader {
     fn error(&mut self, code: &'static str, value: &Spanned<DeValue<'_>>, message: String) {
         self.errors.push(Diagnostic::error(code, span(Some(value.span())), message));
     }
+}
+
+/// The key and those that could be there, of Serde's message about an unknown one.
+fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
+    let (key, rest) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    Some((key, rest.split('`').skip(1).step_by(2).collect()))
 }
 
 /// Whether a text can be an alias: what a package's name can be, and no name of a server.
@@ -334,7 +384,9 @@ mod tests {
         assert_eq!(shown, ["oci://registry.example/acme", "oci://10.0.0.1:5000", folder]);
         assert_eq!(settings.registries["acme"].ca.as_deref(), Some(Path::new("/home/user/.rapidbyte/acme.pem")));
         assert_eq!(settings.registries["lab"].plain_http, Some(true));
-        assert_eq!(parse(""), GlobalSettings::default());
+        assert_eq!(parse("").registries, BTreeMap::new());
+        let trust = parse("[trust]\nlevel = \"off\"\n[[trust.rule]]\nregistry = \"dir:/srv\"\n").trust;
+        assert_eq!((trust.level, trust.rules.len()), (Some(rapidbyte_trust::Level::Off), 1));
     }
 
     #[test]
@@ -354,6 +406,9 @@ mod tests {
             ("default-registry = \"acme\"", "no registry of this file"),
             ("minimum-release-age = \"soon\"", "a number with a unit"),
             ("= 3", "config.toml:1:1"),
+            ("[trust]\nlevle = \"off\"", "config.toml:2:1"),
+            ("[trust]\nlevle = \"off\"", "did you mean `level`?"),
+            ("[trust]\nlevel = \"of\"", "unknown variant `of`"),
         ] {
             let shown = refused(text);
             assert!(shown.contains(why), "{text}: {shown}");

@@ -55,7 +55,9 @@ impl Locked {
     pub fn widening(&self, next: &Locked) -> Option<Widening> {
         let capabilities: Vec<Capability> =
             next.capabilities.widened_from(&self.capabilities).into_iter().cloned().collect();
-        let signer = (self.signer != next.signer).then(|| (self.signer.clone(), next.signer.clone()));
+        // Somebody where nobody was is no reason to worry.
+        let changed = self.signer.is_some() && self.signer != next.signer;
+        let signer = changed.then(|| (self.signer.clone(), next.signer.clone()));
         (!capabilities.is_empty() || signer.is_some()).then_some(Widening { capabilities, signer })
     }
 }
@@ -243,5 +245,6 @@ mod tests {
         assert_eq!(wider.signer, None);
         let other = before.widening(&Locked { signer: None, ..before.clone() }).unwrap();
         assert_eq!(other.signer, Some((Some("key SHA256:abc".to_owned()), None)));
+        assert_eq!(Locked { signer: None, ..before.clone() }.widening(&before), None);
     }
 }

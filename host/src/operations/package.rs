@@ -20,7 +20,7 @@ pub struct CompiledPackage {
 impl Host {
     /// Compiles an installed package into the cache, so that its first run starts at once. Blocks.
     pub fn compile_package(&self, installed: &Installed) -> Result<CompiledPackage, HostError> {
-        let component = self.installer().store.blob_path(&installed.layer);
+        let component = self.installer()?.store.blob_path(&installed.layer);
         let manifest = read_manifest(&component)?;
         let options = LoadOptions {
             id: manifest.id(),

@@ -154,7 +154,7 @@ impl Host {
             let (folder, changes) = (options.path.clone(), changes.clone());
             return Err(PublishError::Dirty { folder, changes, more: *more }.into());
         }
-        let place = self.installer().registries.connect(&options.registry).await?;
+        let place = self.installer()?.registries.connect(&options.registry).await?;
         let repository = place.repository(&manifest.name);
         let version = manifest.version.to_string();
         must_be_new(place.registry.as_ref(), &repository, &manifest.name, &version, None)

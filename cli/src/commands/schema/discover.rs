@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use rapidbyte_host::Host;
+use rapidbyte_host::{Host, PackageOptions};
 use rapidbyte_host::core::contract::CatalogStream;
 use serde::Serialize;
 
@@ -13,8 +13,8 @@ use crate::printer::Printer;
 use crate::quantity::Count;
 use crate::table::{Align, Table};
 
-pub fn discover(host: &Host, pipeline: &Path, printer: &Printer) -> Result<Exit> {
-    let catalog = catalog(host, pipeline, printer)?;
+pub fn discover(host: &Host, pipeline: &Path, packages: &PackageOptions, printer: &Printer) -> Result<Exit> {
+    let catalog = catalog(host, pipeline, packages, printer)?;
     let mut table = Table::new([
         ("stream", Align::Left),
         ("columns", Align::Right),

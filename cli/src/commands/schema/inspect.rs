@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use rapidbyte_host::Host;
+use rapidbyte_host::{Host, PackageOptions};
 
 use super::discover::StreamJson;
 use super::{catalog, columns};
@@ -15,8 +15,8 @@ use crate::table::{Align, Table};
 /// So many of a source's streams are named to somebody who asked for one that is not there.
 const NAMES_SHOWN_MAX: usize = 10;
 
-pub fn inspect(host: &Host, pipeline: &Path, name: &str, printer: &Printer) -> Result<Exit> {
-    let catalog = catalog(host, pipeline, printer)?;
+pub fn inspect(host: &Host, pipeline: &Path, name: &str, packages: &PackageOptions, printer: &Printer) -> Result<Exit> {
+    let catalog = catalog(host, pipeline, packages, printer)?;
     let Some(stream) = catalog.streams.iter().find(|stream| stream.name == name) else {
         let known: Vec<&str> = catalog.streams.iter().map(|stream| stream.name.as_str()).collect();
         let more = if known.len() > NAMES_SHOWN_MAX { ", …" } else { "" };

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use rapidbyte_host::Host;
+use rapidbyte_host::{Host, PackageOptions};
 use rapidbyte_host::core::contract::{Catalog, CatalogStream};
 use rapidbyte_host::core::frame::decode_schema;
 use rapidbyte_host::engine::Cancellation;
@@ -21,11 +21,11 @@ use crate::progress::Progress;
 use crate::runtime;
 
 /// Asks the source of a pipeline.
-fn catalog(host: &Host, pipeline: &Path, printer: &Printer) -> Result<Catalog> {
+fn catalog(host: &Host, pipeline: &Path, packages: &PackageOptions, printer: &Printer) -> Result<Catalog> {
     let mut building = Building::new(printer);
     let document = open(host, pipeline, printer)?;
     let observer = Arc::new(Progress::new(printer, false));
-    let discovering = host.discover(&document, observer, Cancellation::new(), &mut building);
+    let discovering = host.discover(&document, observer, Cancellation::new(), packages, &mut building);
     Ok(runtime::block_on(discovering)?.inspect_err(|error| building.explain(error))?)
 }
 
