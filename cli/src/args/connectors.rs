@@ -145,7 +145,7 @@ pub struct AddArgs {
     #[arg(long)]
     pub allow_widening: bool,
     /// Refuse what has no certificate of the conformance suite, signed by somebody trusted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "offline")]
     pub require_conformance: bool,
     #[command(flatten)]
     pub packages_from: PackageArgs,
@@ -223,5 +223,7 @@ pub struct TestPackageArgs {
 
 /// Reads a package, with the next step where it is none.
 pub fn package_ref(text: &str) -> Result<PackageRef, String> {
-    text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| format!("{}; {}", bad.why, bad.hint))
+    text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| {
+        format!("{}; {}", bad.why, bad.hint)
+    })
 }

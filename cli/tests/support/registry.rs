@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rapidbyte_host::wasm::component;
 use rapidbyte_packages::folder::FolderRegistry;
-use rapidbyte_packages::oci::{Manifest, MANIFEST_MEDIA_TYPE};
+use rapidbyte_packages::oci::{MANIFEST_MEDIA_TYPE, Manifest};
 use rapidbyte_packages::package::{ComponentFacts, Packed, pack};
 use rapidbyte_packages::registry::{Registry, Tag};
 use rapidbyte_registry::{Credentials, ServerOptions, ServerRegistry};
@@ -61,7 +61,10 @@ pub fn push(registry: &dyn Registry, namespace: &str, component: &[u8], packed: 
         registry.put_blob(&repository, &packed.layer, component).await.expect("the component");
         registry.put_blob(&repository, &packed.config_descriptor, &packed.config).await.expect("the config");
         let tag = Some(Tag { name: &version, moves });
-        registry.put_manifest(&repository, tag, MANIFEST_MEDIA_TYPE, &packed.manifest).await.expect("the manifest");
+        registry
+            .put_manifest(&repository, tag, MANIFEST_MEDIA_TYPE, &packed.manifest)
+            .await
+            .expect("the manifest");
     });
 }
 

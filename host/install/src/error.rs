@@ -149,7 +149,11 @@ impl InstallError {
             | Self::NoPackage { .. }
             | Self::NoVersion { .. }
             | Self::NotInstalled { .. } => Actor::Operator,
-            Self::Settings(_) | Self::Policy(_) | Self::Lock(_) | Self::NotLocked { .. } | Self::LockOutdated { .. } => Actor::Document,
+            Self::Settings(_)
+            | Self::Policy(_)
+            | Self::Lock(_)
+            | Self::NotLocked { .. }
+            | Self::LockOutdated { .. } => Actor::Document,
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Docker(_)

@@ -59,6 +59,8 @@ pub struct Installer {
     pub registries: Arc<Registries>,
     pub store: Store,
     policy: Arc<Policy>,
+    /// Whether everything must be certified, also what is here already.
+    certifying: bool,
     inspect: Arc<dyn Inspect>,
 }
 
@@ -70,13 +72,14 @@ impl Installer {
         inspect: Arc<dyn Inspect>,
     ) -> Result<Self, InstallError> {
         let policy = Arc::new(registries.settings().policy()?);
-        Ok(Installer { registries: Arc::new(registries), store, policy, inspect })
+        Ok(Installer { registries: Arc::new(registries), store, policy, certifying: false, inspect })
     }
 
-    /// One that asks for a certificate of conformance of everything that it fetches.
+    /// One that asks for a certificate of conformance of everything, also of what is here already.
     #[must_use]
     pub fn requiring_conformance(mut self) -> Self {
         Arc::make_mut(&mut self.policy).require_conformance();
+        self.certifying = true;
         self
     }
 }

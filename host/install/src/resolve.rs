@@ -12,9 +12,9 @@ use rapidbyte_packages::store::Installed;
 use rapidbyte_trust::Trusted;
 use semver::Version;
 
+use crate::Installer;
 use crate::error::InstallError;
 use crate::registries::Place;
-use crate::Installer;
 
 /// A package that could be installed.
 #[derive(Clone)]
@@ -42,6 +42,15 @@ impl Candidate {
     /// `source-jira@1.2.0`.
     pub fn id(&self) -> String {
         self.described.manifest.id()
+    }
+
+    /// Who signed it, in words.
+    pub fn signature(&self) -> String {
+        match (&self.signer, self.trusted.warning()) {
+            (Some(signer), _) => format!("signed by {signer}"),
+            (None, Some(_)) => "signed by nobody who is trusted".to_owned(),
+            (None, None) => "nobody asks who signed it (`level = \"off\"` under `[trust]`)".to_owned(),
+        }
     }
 }
 
@@ -199,10 +208,13 @@ impl Installer {
 
     /// What the lock has decided for.
     async fn by_lock(&self, locked: &Locked, offline: bool) -> Result<Candidate, InstallError> {
-        let installed = self.store.installed()?.into_iter().find(|installed| {
-            installed.manifest == locked.manifest && installed.registry == locked.source
-        });
+        let installed =
+            self.store.installed()?.into_iter().find(|installed| {
+                installed.manifest == locked.manifest && installed.registry == locked.source
+            });
         let mut candidate = match installed {
+            // Certificates lie at the registry.
+            Some(_) if self.certifying && !offline => self.fetch_locked(locked).await?,
             Some(installed) => match self.described_in_store(&installed) {
                 // Its registry may have a signature that nobody asked for when it was installed.
                 Err(InstallError::Damaged { .. } | InstallError::Untrusted(_)) if !offline => {
@@ -315,8 +327,7 @@ impl Installer {
         let registry = place.registry.as_ref();
         let manifest_bytes = registry::manifest(registry, &repository, &digest).await?;
         let manifest = package::open_manifest(&manifest_bytes, &digest).map_err(&wrong)?;
-        let config_bytes =
-            registry::blob(registry, &repository, &manifest.config, CONFIG_BYTES_MAX).await?;
+        let config_bytes = registry::blob(registry, &repository, &manifest.config, CONFIG_BYTES_MAX).await?;
         let described = package::describe(digest, &manifest, &config_bytes).map_err(&wrong)?;
         described.must_be(name, version).map_err(&wrong)?;
         let trusted = self.judge(&place, &repository, &described).await?;

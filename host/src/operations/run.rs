@@ -90,7 +90,8 @@ impl Host {
         for transform in &pipeline.transforms {
             transforms.push(self.prepare(&transform.connector, pipeline, folder, &provided, progress)?);
         }
-        let destination = self.prepare(&pipeline.destination.connector, pipeline, folder, &provided, progress)?;
+        let destination =
+            self.prepare(&pipeline.destination.connector, pipeline, folder, &provided, progress)?;
 
         // What is not in the cache of compiled code is compiled side by side.
         let engine = self.engine()?;

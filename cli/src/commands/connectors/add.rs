@@ -35,11 +35,8 @@ pub fn add(host: &Host, args: AddArgs, settings: &Settings, printer: &Printer) -
         true => host.installer()?.clone().requiring_conformance(),
         false => host.installer()?.clone(),
     };
-    let how = Resolution {
-        locked: args.packages_from.locked,
-        offline: args.packages_from.offline,
-        update: false,
-    };
+    let how =
+        Resolution { locked: args.packages_from.locked, offline: args.packages_from.offline, update: false };
     let mut installed = Vec::new();
     for path in bundles {
         let bundle = Bundle::open(&path).map_err(HostError::from)?;
@@ -87,7 +84,11 @@ pub fn complete(
 /// Says what is installed now.
 pub fn report(project: &Project, installed: &[Installed], printer: &Printer) {
     for one in installed {
-        printer.status(Tone::Good, "Installed", format_args!("{} ({})", one.id(), Bytes(one.component_bytes)));
+        printer.status(
+            Tone::Good,
+            "Installed",
+            format_args!("{} ({})", one.id(), Bytes(one.component_bytes)),
+        );
         printer.data(one.id());
     }
     printer.json(&AddJson {

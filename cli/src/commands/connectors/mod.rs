@@ -57,7 +57,10 @@ fn project(host: &Host) -> Result<Project> {
 
 /// Packages that name no registry, in the one that was named for them.
 fn in_registry(packages: Vec<PackageRef>, registry: Option<RegistryRef>) -> Vec<PackageRef> {
-    let given = |package: PackageRef| PackageRef { registry: package.registry.or_else(|| registry.clone()), ..package };
+    let given = |package: PackageRef| PackageRef {
+        registry: package.registry.or_else(|| registry.clone()),
+        ..package
+    };
     packages.into_iter().map(given).collect()
 }
 
