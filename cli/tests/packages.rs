@@ -3,9 +3,13 @@
 
 mod support;
 
+use rapidbyte_host::core::ConnectorRole;
+use rapidbyte_packages::index::{Entry, PackageIndex, Release};
 use registry_fixtures::{DockerRegistry, PASSWORD, USER};
 use serde_json::Value;
-use support::registry::{component, move_tag, publish, publish_to, version, with_manifest};
+use support::registry::{
+    component, digest_of, move_tag, publish, publish_index, publish_to, version, with_manifest,
+};
 use support::{Outcome, Project};
 
 /// A project whose home names the folder `registry` beside it `local`, as the default.
@@ -407,4 +411,95 @@ fn a_folder_is_served_and_installed_from() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
     refused(&project, 4, "address_in_use", ["registry", "serve", "registry", "--listen", &listen]);
+}
+
+/// The registry's index, of these versions: how many days ago each was published, and whether it was withdrawn.
+fn index(project: &Project, versions: &[(&str, &str, i64, bool)], built_hours_ago: i64, good_hours: i64) {
+    let now = jiff::Timestamp::now();
+    let hours = |count: i64| jiff::SignedDuration::from_hours(count);
+    let mut entries: Vec<Entry> = Vec::new();
+    for (name, version, days, yanked) in versions {
+        let release = Release {
+            version: version.parse().unwrap(),
+            digest: digest_of(&registry(project), name, version),
+            published_at: now - hours(24 * days),
+            yanked: *yanked,
+        };
+        match entries.iter_mut().find(|entry| entry.name == *name) {
+            Some(entry) => entry.versions.push(release),
+            None => entries.push(Entry {
+                name: (*name).to_owned(),
+                role: ConnectorRole::Source,
+                description: format!("Reads what {name} reads"),
+                versions: vec![release],
+            }),
+        }
+    }
+    let built_at = now - hours(built_hours_ago);
+    publish_index(&registry(project), &PackageIndex::new(built_at, built_at + hours(good_hours), entries));
+}
+
+#[test]
+fn a_registrys_index_is_searched_and_gone_by() {
+    let project = project();
+    for number in ["1.0.0", "1.1.0", "1.2.0"] {
+        publish(&registry(&project), &version(&source(), number));
+    }
+    refused(&project, 6, "index_missing", ["connectors", "search", "file"]);
+    let all = [
+        ("source-file", "1.0.0", 30, false),
+        ("source-file", "1.1.0", 5, false),
+        ("source-file", "1.2.0", 1, true),
+    ];
+    index(&project, &all, 2, 24);
+    assert_outcome!(
+        "connectors_search",
+        project.rapidbyte(["connectors", "search", "file", "reads"]).run().expect(0)
+    );
+    let none = project.rapidbyte(["connectors", "search", "jira", "--format", "json"]).run().expect(0);
+    assert_eq!(json(&none)["connectors"], Value::Array(vec![]));
+
+    // Withdrawn versions are not chosen; whoever has one keeps it.
+    refused(&project, 9, "version_yanked", ["connectors", "add", "source-file@1.2.0", "--yes"]);
+    let added = add(&project, ["source-file", "--yes"]).expect(0);
+    assert_eq!(added.stdout, "source-file@1.1.0\n");
+    index(&project, &[("source-file", "1.0.0", 30, false), ("source-file", "1.1.0", 5, true)], 1, 24);
+    std::fs::remove_dir_all(project.home().join(".rapidbyte/plugins")).unwrap();
+    add(&project, ["source-file", "--locked"]).expect(0);
+
+    // An older index than one that was seen, and one that is too old.
+    index(&project, &all, 3, 24);
+    refused(&project, 9, "index_rolled_back", ["connectors", "search", "file"]);
+    refused(&project, 9, "index_rolled_back", ["connectors", "update", "source-file"]);
+    std::fs::remove_dir_all(project.home().join(".rapidbyte/indexes")).unwrap();
+    index(&project, &all, 30, 24);
+    refused(&project, 9, "index_stale", ["connectors", "update", "source-file"]);
+}
+
+#[test]
+fn releases_must_be_as_old_as_the_settings_say() {
+    let project = project();
+    let config = project.home().join(".rapidbyte/config.toml");
+    let settings = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("minimum-release-age = \"3d\"\n{settings}")).unwrap();
+    for number in ["1.0.0", "1.1.0", "1.2.0"] {
+        publish(&registry(&project), &version(&source(), number));
+    }
+    refused(&project, 9, "version_age_unknown", ["connectors", "add", "source-file", "--yes"]);
+    index(&project, &[("source-file", "1.0.0", 5, false), ("source-file", "1.1.0", 1, false)], 1, 24);
+    refused(&project, 9, "version_too_young", ["connectors", "add", "source-file@1.1.0", "--yes"]);
+    refused(&project, 9, "version_age_unknown", ["connectors", "add", "source-file@1.2.0", "--yes"]);
+    let added = add(&project, ["source-file", "--yes"]).expect(0);
+    assert_eq!(added.stdout, "source-file@1.0.0\n");
+}
+
+#[test]
+fn a_tag_that_the_index_knows_as_something_else_is_refused() {
+    let project = project();
+    publish(&registry(&project), &version(&source(), "1.0.0"));
+    index(&project, &[("source-file", "1.0.0", 5, false)], 1, 24);
+    let other =
+        with_manifest(&version(&source(), "1.0.0"), |manifest| manifest["description"] = "other".into());
+    move_tag(&registry(&project), &other);
+    refused(&project, 9, "index_disagrees", ["connectors", "add", "source-file", "--yes"]);
 }

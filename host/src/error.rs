@@ -7,9 +7,12 @@ use rapidbyte_core::ports::StateError;
 use rapidbyte_engine::Fault;
 use rapidbyte_install::InstallError;
 use rapidbyte_pipeline::DocumentErrors;
+use rapidbyte_publish::PushError;
 use rapidbyte_scaffold::Error as Scaffold;
 use rapidbyte_wasm::ComponentError;
 use rapidbyte_wasm::network::cassette::CassetteError;
+
+use crate::operations::publish::PublishError;
 
 /// Who can mend an error; the command line's exit codes follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +104,9 @@ pub enum HostError {
     #[error(transparent)]
     Scaffold(#[from] rapidbyte_scaffold::Error),
     #[error(transparent)]
-    Install(InstallError),
+    Install(Box<InstallError>),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
 }
 
 impl From<InstallError> for HostError {
@@ -109,7 +114,7 @@ impl From<InstallError> for HostError {
         match error {
             // Shown as documents are, place by place.
             InstallError::Settings(errors) => HostError::Document(errors),
-            error => HostError::Install(error),
+            error => HostError::Install(Box::new(error)),
         }
     }
 }
@@ -126,6 +131,7 @@ impl HostError {
             Self::Fault(fault) => &fault.error.code,
             Self::Cancelled => "cancelled",
             Self::Install(error) => error.code(),
+            Self::Publish(error) => error.code(),
             Self::NoManifest { .. } => "connector_no_manifest",
             Self::NoCrate { .. } => "connector_no_crate",
             Self::NoTool { .. } | Self::NoComponentizer { .. } => "tool_missing",
@@ -162,6 +168,8 @@ impl HostError {
                 rapidbyte_install::error::Actor::Judge => Actor::Judge,
                 rapidbyte_install::error::Actor::Remote => Actor::Remote,
             },
+            Self::Publish(PublishError::Push(PushError::Registry(_))) => Actor::Remote,
+            Self::Publish(_) => Actor::Connector,
             Self::NoManifest { .. }
             | Self::NoCrate { .. }
             | Self::BadSchema { .. }
@@ -188,6 +196,7 @@ impl HostError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Install(error) => return error.hint(),
+            Self::Publish(error) => return error.hint(),
             Self::UnknownStream { known, .. } => format!("it has `{known}`"),
             Self::NoManifest { .. } => "point to the folder of a connector, or to a built `.wasm` file".to_owned(),
             Self::NoTool { program: "cargo" | "rustc", .. } => {

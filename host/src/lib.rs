@@ -12,11 +12,13 @@
 //! | [`install`] | the operator's side of packages: registries by alias, credentials, what to install, what to look at, the lock |
 //! | [`packages`] | names, OCI documents, the package, folders as registries, the store, the lock's format |
 //! | [`registry`] | registries that are servers, and the embedded one |
+//! | [`signing`] | keys and signatures in cosign's forms |
+//! | [`publish`] | what belongs to a version of a package, and the order in which it is pushed |
 //! | [`scaffold`] | new connector projects, and the SDK that travels in the binary |
 //! | [`core`] | the contract's records, errors, limits, channel and the ports themselves |
 //!
 //! Here: [`connector`] takes a connector from its folder to something that can be started, `provision` the packages that a
-//! pipeline names, [`operations`] are the
+//! pipeline names, `publishing` what is known of a project that is published, [`operations`] are the
 //! commands, [`settings`] is all that the caller decides. Read `host/core/src/ports.rs` next, then
 //! `host/engine/src/pump.rs`.
 
@@ -25,6 +27,7 @@ pub mod connector;
 pub mod error;
 pub mod operations;
 mod provision;
+mod publishing;
 pub mod settings;
 
 pub use rapidbyte_core as core;
@@ -32,8 +35,10 @@ pub use rapidbyte_engine as engine;
 pub use rapidbyte_install as install;
 pub use rapidbyte_packages as packages;
 pub use rapidbyte_pipeline as pipeline;
+pub use rapidbyte_publish as publish;
 pub use rapidbyte_registry as registry;
 pub use rapidbyte_scaffold as scaffold;
+pub use rapidbyte_signing as signing;
 pub use rapidbyte_state as state;
 pub use rapidbyte_wasm as wasm;
 

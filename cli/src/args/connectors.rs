@@ -9,6 +9,22 @@ use super::registry::registry_ref;
 
 #[derive(Debug, Subcommand)]
 pub enum ConnectorsCommand {
+    /// Find connectors in registries
+    #[command(after_help = "\
+Looks at names and descriptions in the indexes of the registries that the settings name.
+
+Examples:
+  rapidbyte connectors search jira
+  rapidbyte connectors search \"github issues\" --registry acme
+  rapidbyte connectors search postgres --format json | jq '.connectors[].name'")]
+    Search {
+        /// Words that all must be there
+        #[arg(value_name = "TERM", required = true)]
+        terms: Vec<String>,
+        /// Only this registry
+        #[arg(long, value_name = "REGISTRY", value_parser = registry_ref)]
+        registry: Option<RegistryRef>,
+    },
     /// Install connectors, after showing what they may reach
     Add(AddArgs),
     /// Show what is installed

@@ -92,8 +92,8 @@ impl Installer {
             return Err(InstallError::NotLocked { name: name.to_owned() });
         }
         let mut candidate = match how.offline {
-            true => self.from_store(wanted, &source)?,
-            false => self.from_registry(wanted, &registry, before).await?,
+            true => self.find_in_store(wanted, &source)?,
+            false => self.find_in_registry(wanted, &registry, before).await?,
         };
         self.follow(&mut candidate, before)?;
         Ok(candidate)
@@ -167,7 +167,7 @@ impl Installer {
         Ok(installed.max_by(|one, two| one.version.cmp(&two.version)))
     }
 
-    fn from_store(&self, wanted: &PackageRef, source: &str) -> Result<Candidate, InstallError> {
+    fn find_in_store(&self, wanted: &PackageRef, source: &str) -> Result<Candidate, InstallError> {
         let installed = self.newest_installed(wanted, Some(source))?;
         let installed = installed.ok_or_else(|| InstallError::Offline { what: wanted.to_string() })?;
         self.described_in_store(&installed)
@@ -248,7 +248,7 @@ impl Installer {
         self.describe(place, repository, &locked.name, Some(&locked.version), locked.manifest).await
     }
 
-    async fn from_registry(
+    async fn find_in_registry(
         &self,
         wanted: &PackageRef,
         registry: &RegistryRef,
@@ -269,8 +269,8 @@ impl Installer {
             return Err(InstallError::Downgrade {
                 name: name.to_owned(),
                 registry: place.source.clone(),
-                locked: before.version.clone(),
-                found: version,
+                locked: before.version.to_string(),
+                found: version.to_string(),
             });
         }
         let found = place.registry.resolve(&repository, &version.to_string()).await?;
@@ -280,6 +280,7 @@ impl Installer {
             wanted: version.to_string(),
             available: Vec::new(),
         })?;
+        self.must_be_as_indexed(&place, name, &version, &found.digest).await?;
         self.describe(place, repository, name, Some(&version), found.digest).await
     }
 
@@ -297,7 +298,9 @@ impl Installer {
                 name: wanted.name.to_string(),
             });
         }
-        wanted.version.newest(&versions).cloned().ok_or_else(|| InstallError::NoVersion {
+        let name = wanted.name.as_str();
+        let choosable = self.choosable(place, name, &wanted.version, &versions).await?;
+        wanted.version.newest(&choosable).cloned().ok_or_else(|| InstallError::NoVersion {
             registry: place.source.clone(),
             name: wanted.name.to_string(),
             wanted: wanted.version.to_string(),
@@ -390,5 +393,9 @@ fn id(name: &str, version: &Version) -> String {
 
 fn wrong(id: &str, registry: &str) -> impl Fn(BadPackage) -> InstallError + use<> {
     let (id, registry) = (id.to_owned(), registry.to_owned());
-    move |source| InstallError::Package { id: id.clone(), registry: registry.clone(), source }
+    move |source| InstallError::Package {
+        id: id.clone(),
+        registry: registry.clone(),
+        source: Box::new(source),
+    }
 }

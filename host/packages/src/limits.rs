@@ -16,3 +16,7 @@ pub const LOCK_BYTES_MAX: u64 = 8 << 20;
 pub const NAME_CHARS_MAX: usize = 64;
 /// A repository's path with its namespace.
 pub const REPOSITORY_CHARS_MAX: usize = 255;
+/// The index of a namespace: ten thousand versions have about 2 MB.
+pub const INDEX_BYTES_MAX: u64 = 16 << 20;
+/// A package's description in lists.
+pub const DESCRIPTION_CHARS_MAX: usize = 300;

@@ -5,6 +5,7 @@ pub mod conformance;
 pub mod connector;
 pub mod document;
 pub mod package;
+pub mod publish;
 pub mod run;
 pub mod scaffold;
 pub mod schema;

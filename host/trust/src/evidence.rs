@@ -8,7 +8,7 @@ use futures::StreamExt;
 use rapidbyte_packages::digest::Digest;
 use rapidbyte_packages::oci::{Descriptor, Manifest, VERSION};
 use rapidbyte_packages::registry::{self, Registry, RegistryError};
-use rapidbyte_signing::{bundle, simple};
+use rapidbyte_signing::{PublicKey, bundle, simple};
 
 use crate::limits::{
     CONCURRENT_REQUESTS_MAX, OTHER_SUBJECTS_MAX, REFERRERS_MAX, SIGNATURE_BYTES_MAX, SIMPLE_SIGNATURES_MAX,
@@ -47,6 +47,16 @@ impl Evidence {
         Evidence::default()
     }
 
+    /// Whether this key has said something of this kind about this already.
+    pub fn has_statement(&self, key: &PublicKey, about: &Digest, predicate_type: &str) -> bool {
+        self.bundles.iter().any(|bytes| bundle::verify(key, about, predicate_type, bytes).is_ok())
+    }
+
+    /// Whether this key has signed this in the older form already.
+    pub fn has_simple_signature(&self, key: &PublicKey, about: &Digest) -> bool {
+        self.simple.iter().any(|it| simple::verify(key, about, &it.payload, &it.layer).is_ok())
+    }
+
     /// How much was offered beyond what is looked at.
     pub fn ignored(&self) -> usize {
         self.ignored
@@ -66,8 +76,8 @@ pub async fn gather(
     bundles.sort_by_key(|descriptor| descriptor.digest);
     evidence.ignored += bundles.len().saturating_sub(REFERRERS_MAX);
     bundles.truncate(REFERRERS_MAX);
-    let fetched: Vec<_> = futures::stream::iter(&bundles)
-        .map(|descriptor| bundle_of(registry, repository, descriptor))
+    let fetched: Vec<_> = futures::stream::iter(bundles)
+        .map(|descriptor| async move { bundle_of(registry, repository, &descriptor).await })
         .buffered(CONCURRENT_REQUESTS_MAX)
         .collect()
         .await;
@@ -130,12 +140,15 @@ async fn gather_simple(
     layers.retain(|layer| layer.media_type == simple::PAYLOAD_MEDIA_TYPE);
     evidence.ignored += layers.len().saturating_sub(SIMPLE_SIGNATURES_MAX);
     layers.truncate(SIMPLE_SIGNATURES_MAX);
-    let fetched: Vec<_> = futures::stream::iter(&layers)
-        .map(|layer| registry::blob(registry, repository, layer, SIGNATURE_BYTES_MAX))
+    let fetched: Vec<_> = futures::stream::iter(layers)
+        .map(|layer| async move {
+            let payload = registry::blob(registry, repository, &layer, SIGNATURE_BYTES_MAX).await;
+            (layer, payload)
+        })
         .buffered(CONCURRENT_REQUESTS_MAX)
         .collect()
         .await;
-    for (layer, payload) in layers.into_iter().zip(fetched) {
+    for (layer, payload) in fetched {
         match usable(payload)? {
             Ok(payload) => evidence.simple.push(Simple { payload, layer }),
             Err(unusable) => evidence.unusable.push(unusable),

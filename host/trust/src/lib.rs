@@ -19,10 +19,14 @@
 //! 4. What is installed already has its signer in the store or lock: [`judge_installed`] holds that against the policy of today,
 //!    without a network.
 //!
+//! 5. The index of a registry, for searching, versions, dates and what was withdrawn: [`open_index`], judged like a package. Keep
+//!    `built_at` of the last one by registry and hand it in as `seen`; a stale or older one is an error with its own code.
+//!
 //! Refuses to know: HTTP, how signatures are computed, what a component does, terminals.
 
 pub mod config;
 pub mod evidence;
+pub mod index;
 pub mod judge;
 pub mod limits;
 pub mod policy;
@@ -30,6 +34,7 @@ pub mod refusal;
 
 pub use config::{Level, RuleConfig, TrustConfig};
 pub use evidence::{Evidence, gather};
+pub use index::{IndexError, OpenedIndex, open_index};
 pub use judge::{Signer, Subject, Trusted, judge, judge_installed};
 pub use policy::{Places, Policy, PolicyError};
 pub use refusal::Refusal;

@@ -200,6 +200,16 @@ impl Policy {
         self.otherwise = self.rules.remove(0);
     }
 
+    /// The same for what no suite can certify.
+    pub(crate) fn without_conformance(&self) -> Self {
+        let mut policy = self.clone();
+        policy.require_conformance = false;
+        for rule in policy.rules.iter_mut().chain([&mut policy.otherwise]) {
+            rule.require_conformance = false;
+        }
+        policy
+    }
+
     /// How much is insisted on for a package.
     pub fn level(&self, subject: &Subject<'_>) -> Level {
         self.rule(subject).level

@@ -88,7 +88,7 @@ impl Seal {
 }
 
 /// Tells engines apart whose code does not fit one another: by version, settings and platform.
-fn engine_name(engine: &Engine) -> String {
+pub(crate) fn engine_name(engine: &Engine) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     format!("{}-{:016x}", env!("CARGO_PKG_VERSION"), hasher.finish())

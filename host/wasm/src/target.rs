@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rapidbyte_core::limits::COMPONENT_BYTES_MAX;
 
-use crate::cache::{Cache, ComponentDigest};
+use crate::cache::{Cache, ComponentDigest, engine_name};
 use crate::component::{self, ComponentError};
 use crate::engine::{Engine, config, does_not_compile};
 
@@ -67,6 +67,8 @@ pub struct NativeCode {
     pub target: NativeTarget,
     /// A Wasmtime artifact. Only an engine of this very version, on this platform, takes it.
     pub bytes: Vec<u8>,
+    /// The name of the engine that alone takes it.
+    pub engine: String,
     /// How long compiling took. None: it was in the cache.
     pub compiled_in: Option<Duration>,
 }
@@ -85,14 +87,15 @@ impl Engine {
         let compiler = compiler(target).map_err(does_not_compile)?;
         let cache = self.cache().map(|cache| cache.of_engine(&compiler));
         let digest = ComponentDigest::of(&component);
+        let engine = engine_name(&compiler);
         if let Some(bytes) = cache.as_ref().and_then(|cache| cache.read_code(&digest)) {
-            return Ok(NativeCode { target, bytes, compiled_in: None });
+            return Ok(NativeCode { target, bytes, engine, compiled_in: None });
         }
         let start = Instant::now();
         let bytes = compiler.precompile_component(&component).map_err(does_not_compile)?;
         let compiled_in = Some(start.elapsed());
         keep(cache.as_ref(), &digest, &bytes);
-        Ok(NativeCode { target, bytes, compiled_in })
+        Ok(NativeCode { target, bytes, engine, compiled_in })
     }
 }
 

@@ -55,9 +55,9 @@ pub fn add(host: &Host, args: AddArgs, settings: &Settings, printer: &Printer) -
 
 /// All that the lock has.
 pub fn everything(project: &Project) -> Result<Vec<PackageRef>> {
-    let lock = project.read().map_err(|error| HostError::Install(error.into()))?;
+    let lock = project.read().map_err(|error| HostError::from(InstallError::Lock(error)))?;
     let exactly = |it: &Locked| -> Result<PackageRef, HostError> {
-        let reference = |error| HostError::Install(InstallError::Reference(error));
+        let reference = |error| HostError::from(InstallError::Reference(error));
         Ok(PackageRef {
             registry: Some(it.source.parse().map_err(reference)?),
             name: it.name.parse().map_err(reference)?,

@@ -9,6 +9,7 @@ mod inspect;
 mod list;
 mod remove;
 mod review;
+mod search;
 mod test;
 mod update;
 mod verify;
@@ -23,6 +24,7 @@ use rapidbyte_host::{Host, HostError};
 use serde::Serialize;
 
 use crate::args::ConnectorsCommand;
+use crate::commands::registry::from_here;
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::settings::Settings;
@@ -34,6 +36,9 @@ pub fn dispatch(
     printer: &Printer,
 ) -> Result<Exit> {
     match command {
+        ConnectorsCommand::Search { terms, registry } => {
+            search::search(host, &terms.join(" "), registry.map(from_here).as_ref(), printer)
+        }
         ConnectorsCommand::Add(args) => add::add(host, args, settings, printer),
         ConnectorsCommand::List => list::list(host, printer),
         ConnectorsCommand::Inspect { package, offline } => inspect::inspect(host, &package, offline, printer),
