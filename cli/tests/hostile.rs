@@ -24,7 +24,14 @@ fn project() -> Project {
     let config = project.home().join(".rapidbyte/config.toml");
     std::fs::create_dir_all(config.parent().unwrap()).unwrap();
     project.write("registry/.keep", "");
-    std::fs::write(config, format!("[registries.local]\nurl = \"dir:{}\"\n[trust]\nlevel = \"off\"\n", project.path("registry").display())).unwrap();
+    std::fs::write(
+        config,
+        format!(
+            "[registries.local]\nurl = \"dir:{}\"\n[trust]\nlevel = \"off\"\n",
+            project.path("registry").display()
+        ),
+    )
+    .unwrap();
     project
 }
 
@@ -88,9 +95,11 @@ fn a_flipped_byte_is_noticed_wherever_it_is() {
     let project = project();
     refused(add(&project, &format!("oci://{}/source-file", server.host())), 9, "blob_digest");
     nothing_is_installed(&project);
-    let mut embedded = project.rapidbyte(["registry", "serve", "registry", "--listen", "127.0.0.1:0"]).start();
+    let mut embedded =
+        project.rapidbyte(["registry", "serve", "registry", "--listen", "127.0.0.1:0"]).start();
     embedded.wait_until_it_says("Serving");
-    let address = embedded.said().split(" on ").nth(1).and_then(|rest| rest.split(';').next()).unwrap().to_owned();
+    let address =
+        embedded.said().split(" on ").nth(1).and_then(|rest| rest.split(';').next()).unwrap().to_owned();
     let packed = publish_to(&address, None, "acme", &source());
     flip(&project.path("registry/acme/source-file/blobs/sha256").join(packed.config_descriptor.digest.hex()));
     refused(add(&project, &format!("oci://{address}/acme/source-file")), 9, "blob_digest");
@@ -151,7 +160,8 @@ fn titles_lead_nowhere() {
 fn a_package_that_claims_less_than_its_component_does_is_refused() {
     let project = project();
     let component = source();
-    let innocent = with_manifest(&component, |manifest| manifest["capabilities"]["filesystem"] = Value::Array(vec![]));
+    let innocent =
+        with_manifest(&component, |manifest| manifest["capabilities"]["filesystem"] = Value::Array(vec![]));
     // The config of the innocent one, the layer of the other.
     let (claimed, real) = (packed(&innocent), packed(&component));
     let config: Value = serde_json::from_slice(&claimed.config).unwrap();
@@ -160,7 +170,8 @@ fn a_package_that_claims_less_than_its_component_does_is_refused() {
     let config = serde_json::to_vec(&config).unwrap();
     let mut manifest = Manifest::read(&real.manifest).unwrap();
     manifest.config = Descriptor::of(&manifest.config.media_type.clone(), &config);
-    let lying = Packed { manifest: manifest.bytes(), config_descriptor: manifest.config.clone(), config, ..real };
+    let lying =
+        Packed { manifest: manifest.bytes(), config_descriptor: manifest.config.clone(), config, ..real };
     push(&FolderRegistry::new(project.path("registry")), "", &component, &lying, false);
     refused(add(&project, "local/source-file"), 9, "package_config_lies");
     nothing_is_installed(&project);
@@ -208,7 +219,11 @@ fn servers_that_misbehave_are_given_up_and_leave_no_trace() {
     let cases: Vec<(&str, i32, Script)> = vec![
         ("blob_too_long", 6, Box::new(|_| Answer::Endless)),
         ("registry_unreachable", 6, Box::new(|_| Answer::body("short"))),
-        ("registry_unreachable", 6, Box::new(move |_| Answer::Cut { headers: length(bytes), body: vec![0; 1000] })),
+        (
+            "registry_unreachable",
+            6,
+            Box::new(move |_| Answer::Cut { headers: length(bytes), body: vec![0; 1000] }),
+        ),
         ("blob_too_long", 6, Box::new(move |_| Answer::body(vec![0; bytes + 1]))),
         ("blob_digest", 9, Box::new(move |_| Answer::body(vec![0; bytes]))),
         ("registry_unreachable", 6, Box::new(|_| Answer::status(503))),
@@ -236,7 +251,8 @@ fn a_registry_that_fails_half_way_and_recovers_is_gone_on_with() {
             return Answer::Cut { headers, body: bytes[..half].to_vec() };
         }
         let range = headers.to_ascii_lowercase();
-        let from = range.split("bytes=").nth(1).and_then(|rest| rest.split('-').next()?.parse::<usize>().ok());
+        let from =
+            range.split("bytes=").nth(1).and_then(|rest| rest.split('-').next()?.parse::<usize>().ok());
         let from = from.expect("it goes on where it was");
         Answer::Whole { status: 206, headers: vec![], body: bytes[from..].to_vec() }
     });
@@ -256,7 +272,11 @@ fn what_was_installed_outlives_what_fails() {
     refused(add(&project, &format!("oci://{}/source-file", rogue.host())), 6, "registry_unreachable");
     let packed = publish(&project.path("registry"), &newer);
     flip(&project.path("registry/source-file/blobs/sha256").join(packed.layer.digest.hex()));
-    refused(project.rapidbyte(["connectors", "update", "--all", "--yes", "--format", "json"]).run(), 9, "blob_digest");
+    refused(
+        project.rapidbyte(["connectors", "update", "--all", "--yes", "--format", "json"]).run(),
+        9,
+        "blob_digest",
+    );
     assert_eq!(std::fs::read(project.path("rapidbyte.lock")).unwrap(), locked);
     project.rapidbyte(["connectors", "verify", "source-file@1.0.0"]).run().expect(0);
 }
@@ -265,12 +285,18 @@ fn what_was_installed_outlives_what_fails() {
 fn a_store_that_was_damaged_is_noticed_and_mended() {
     let project = project();
     publish(&project.path("registry"), &source());
-    let installed: Value = serde_json::from_str(&add(&project, "local/source-file").expect(0).json()).unwrap();
-    let component = installed["installed"][0]["component"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+    let installed: Value =
+        serde_json::from_str(&add(&project, "local/source-file").expect(0).json()).unwrap();
+    let component =
+        installed["installed"][0]["component"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
     let blob = store(&project).join("blobs/sha256").join(&component);
     flip(&blob);
     let command = |arguments: &[&str]| project.rapidbyte(arguments.iter().chain(&["--format", "json"])).run();
-    refused(command(&["connectors", "add", "source-file", "--offline", "--registry", "local"]), 4, "store_damaged");
+    refused(
+        command(&["connectors", "add", "source-file", "--offline", "--registry", "local"]),
+        4,
+        "store_damaged",
+    );
     // It was removed, so nothing is there now; with a registry it is fetched again.
     refused(command(&["connectors", "verify", "source-file", "--offline"]), 4, "store_damaged");
     command(&["connectors", "add", "--locked"]).expect(0);
@@ -325,10 +351,13 @@ fn several_processes_install_at_once_and_lose_nothing() {
     let add = |name: &str| {
         let reference = format!("local/{name}");
         // Each brings one of its own, and all bring the same one.
-        project.rapidbyte(["connectors", "add", reference.as_str(), "local/source-file", "--yes", "--quiet"]).start()
+        project
+            .rapidbyte(["connectors", "add", reference.as_str(), "local/source-file", "--yes", "--quiet"])
+            .start()
     };
     let running: Vec<_> = names.into_iter().map(add).collect();
-    let cleaning: Vec<_> = (0..3).map(|_| project.rapidbyte(["connectors", "gc", "--quiet"]).start()).collect();
+    let cleaning: Vec<_> =
+        (0..3).map(|_| project.rapidbyte(["connectors", "gc", "--quiet"]).start()).collect();
     for one in running {
         one.wait().expect(0);
     }
@@ -351,11 +380,19 @@ fn packages_travel_in_one_file_to_where_there_is_no_network() {
     assert_outcome!("connectors_bundle", bundled.expect(0));
     let first = std::fs::read(project.path("connectors.tar")).unwrap();
     project.rapidbyte(["connectors", "bundle", "-o", "connectors.tar"]).run().expect(0);
-    assert_eq!(std::fs::read(project.path("connectors.tar")).unwrap(), first, "the same packages, the same file");
+    assert_eq!(
+        std::fs::read(project.path("connectors.tar")).unwrap(),
+        first,
+        "the same packages, the same file"
+    );
 
     let far = Project::new();
     far.write("connectors.tar", &first);
-    refused(far.rapidbyte(["connectors", "add", "connectors.tar", "--format", "json"]).run(), 9, "capabilities_not_reviewed");
+    refused(
+        far.rapidbyte(["connectors", "add", "connectors.tar", "--format", "json"]).run(),
+        9,
+        "capabilities_not_reviewed",
+    );
     assert_outcome!(
         "connectors_add_bundle",
         far.rapidbyte(["connectors", "add", "connectors.tar", "--yes", "--offline"])
@@ -377,7 +414,11 @@ fn bundles_that_were_tampered_with_install_nothing() {
     let far = self::project();
     let refuse = |bytes: &[u8], exit: i32, code: &str| {
         far.write("odd.tar", bytes);
-        refused(far.rapidbyte(["connectors", "add", "odd.tar", "--yes", "--format", "json"]).run(), exit, code);
+        refused(
+            far.rapidbyte(["connectors", "add", "odd.tar", "--yes", "--format", "json"]).run(),
+            exit,
+            code,
+        );
         nothing_is_installed(&far);
     };
     refuse(b"not an archive", 5, "bundle_malformed");

@@ -3,9 +3,13 @@
 
 mod support;
 
+use rapidbyte_host::core::ConnectorRole;
+use rapidbyte_packages::index::{Entry, PackageIndex, Release};
 use registry_fixtures::{DockerRegistry, PASSWORD, USER};
 use serde_json::Value;
-use support::registry::{component, move_tag, publish, publish_to, version, with_manifest};
+use support::registry::{
+    component, digest_of, move_tag, publish, publish_index, publish_to, version, with_manifest,
+};
 use support::{Outcome, Project};
 
 /// A project whose home names the folder `registry` beside it `local`, as the default.
@@ -29,12 +33,20 @@ fn json(outcome: &Outcome) -> Value {
 }
 
 fn code(outcome: &Outcome) -> String {
-    json(outcome)["error"]["code"].as_str().unwrap_or_else(|| panic!("no error: {}", outcome.text())).to_owned()
+    json(outcome)["error"]["code"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no error: {}", outcome.text()))
+        .to_owned()
 }
 
 /// Fails with this exit and this error code, whatever else is asked for.
 #[track_caller]
-fn refused<'a>(project: &Project, exit: i32, expected: &str, arguments: impl IntoIterator<Item = &'a str>) -> Outcome {
+fn refused<'a>(
+    project: &Project,
+    exit: i32,
+    expected: &str,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Outcome {
     let arguments = arguments.into_iter().chain(["--format", "json"]);
     let outcome = project.rapidbyte(arguments).run().expect(exit);
     assert_eq!(code(&outcome), expected, "{}", outcome.text());
@@ -123,7 +135,10 @@ fn registries_are_named_listed_and_forgotten() {
     assert_outcome!("registry_add", registry(&["add", "lab", "10.0.0.1:5000", "--plain-http"]).expect(0));
     assert_outcome!("registry_list", registry(&["list"]).expect(0));
     assert_outcome!("registry_add_alias", registry(&["add", "Acme", "registry.example"]).expect(2));
-    assert_outcome!("registry_add_registry", registry(&["add", "acme", "https://registry.example"]).expect(2));
+    assert_outcome!(
+        "registry_add_registry",
+        registry(&["add", "acme", "https://registry.example"]).expect(2)
+    );
     assert_outcome!("registry_remove_unknown", registry(&["remove", "acne"]).expect(2));
     registry(&["remove", "acme"]).expect(0);
     let config = std::fs::read_to_string(project.home().join(".rapidbyte/config.toml")).unwrap();
@@ -138,11 +153,15 @@ fn settings_that_are_wrong_are_shown_where() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    write("default-registy = \"acme\"\n\n[registries.acme]\nurl = \"registry.example/acme\"\nplain-htp = true\n");
+    write(
+        "default-registy = \"acme\"\n\n[registries.acme]\nurl = \"registry.example/acme\"\nplain-htp = true\n",
+    );
     assert_outcome!("settings_unknown_key", project.rapidbyte(["registry", "list"]).run().expect(3));
     write("[[trust.rule]]\nregistry = \"acme\"\nkeys = [\"missing.pub\"]\n");
     refused(&project, 3, "trust_unknown_alias", ["connectors", "list"]);
-    write("[registries.acme]\nurl = \"registry.example\"\n[[trust.rule]]\nregistry = \"acme\"\nkeys = [\"missing.pub\"]\n");
+    write(
+        "[registries.acme]\nurl = \"registry.example\"\n[[trust.rule]]\nregistry = \"acme\"\nkeys = [\"missing.pub\"]\n",
+    );
     refused(&project, 3, "trust_key_file", ["connectors", "list"]);
 }
 
@@ -152,7 +171,10 @@ fn nothing_is_installed_without_a_yes() {
     publish(&registry(&project), &source());
     assert_outcome!("packages_add_no_yes", add(&project, ["source-file"]).expect(9));
     assert!(!project.path("rapidbyte.lock").exists());
-    assert_eq!(json(&project.rapidbyte(["connectors", "list", "--format", "json"]).run())["connectors"], Value::Array(vec![]));
+    assert_eq!(
+        json(&project.rapidbyte(["connectors", "list", "--format", "json"]).run())["connectors"],
+        Value::Array(vec![])
+    );
     let added = json(&add(&project, ["source-file", "--yes", "--format", "json"]).expect(0));
     assert_eq!(added["installed"][0]["name"], "source-file");
     // It was looked at.
@@ -207,7 +229,8 @@ fn updates_stay_compatible_and_never_reach_further_unsaid() {
     // What is locked is what is used.
     add(&project, ["source-file"]).expect(0);
     assert!(lock(&project).contains("version = \"1.0.0\""));
-    let update = |arguments: &[&str]| project.rapidbyte(["connectors", "update"].iter().chain(arguments)).run();
+    let update =
+        |arguments: &[&str]| project.rapidbyte(["connectors", "update"].iter().chain(arguments)).run();
     assert_outcome!("connectors_update", update(&["source-file"]).expect(0));
     assert!(lock(&project).contains("version = \"1.1.0\""));
     update(&["--all"]).expect(0);
@@ -247,7 +270,8 @@ fn versions_that_disappear_or_change_are_noticed() {
     move_tag(&folder, &other);
     refused(&project, 9, "tag_moved", ["connectors", "update", "source-file"]);
     refused(&project, 9, "tag_moved", ["connectors", "verify", "source-file"]);
-    refused(&project, 9, "tag_moved", ["connectors", "audit"]);
+    let audit = json(&project.rapidbyte(["connectors", "audit", "--format", "json"]).run().expect(9));
+    assert_eq!(audit["packages"][0]["error"]["code"], "tag_moved");
     // What is here runs on; what is fetched anew does not.
     add(&project, ["source-file"]).expect(0);
     std::fs::remove_dir_all(project.home().join(".rapidbyte/plugins")).unwrap();
@@ -267,7 +291,8 @@ fn a_lock_that_was_edited_is_not_believed() {
     publish(&registry(&project), &source());
     add(&project, ["source-file", "--yes"]).expect(0);
     let good = lock(&project);
-    project.write("rapidbyte.lock", good.replace("capabilities = [", "capabilities = [\"environment HOME\", "));
+    project
+        .write("rapidbyte.lock", good.replace("capabilities = [", "capabilities = [\"environment HOME\", "));
     refused(&project, 9, "lock_disagrees", ["connectors", "add", "--locked"]);
     project.write("rapidbyte.lock", "version = 1\n<<<<<<< HEAD\n");
     refused(&project, 3, "lock_malformed", ["connectors", "add", "--locked"]);
@@ -281,7 +306,8 @@ fn signatures_are_asked_for_as_the_settings_say() {
     publish(&registry(&project), &source());
     let config = project.home().join(".rapidbyte/config.toml");
     let settings = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, format!("{settings}\n[[trust.rule]]\nregistry = \"local\"\nlevel = \"off\"\n")).unwrap();
+    std::fs::write(&config, format!("{settings}\n[[trust.rule]]\nregistry = \"local\"\nlevel = \"off\"\n"))
+        .unwrap();
     let quiet = add(&project, ["source-file", "--yes"]).expect(0);
     assert!(!quiet.stderr.contains("warning"), "{}", quiet.text());
     // What ran yesterday has to be trusted today.
@@ -290,9 +316,12 @@ fn signatures_are_asked_for_as_the_settings_say() {
     project.write("pipeline.yaml", PIPELINE.replace("dest-file", "source-file"));
     refused(&project, 9, "trust_installed_unsigned", ["check", "pipeline.yaml", "--offline"]);
     std::fs::write(&config, &settings).unwrap();
-    refused(&project, 9, "certificate_missing", [
-        "connectors", "add", "source-file", "--yes", "--require-conformance", "--registry", "dir:registry",
-    ]);
+    refused(
+        &project,
+        9,
+        "certificate_missing",
+        ["connectors", "add", "source-file", "--yes", "--require-conformance", "--registry", "dir:registry"],
+    );
 }
 
 #[test]
@@ -308,7 +337,9 @@ fn servers_are_logged_in_to_and_out_of() {
     assert_outcome!("login_needed", denied);
 
     let login = |password: &str| {
-        run(&["registry", "login", "acme", "--username", USER, "--password-stdin"]).stdin(&format!("{password}\n")).run()
+        run(&["registry", "login", "acme", "--username", USER, "--password-stdin"])
+            .stdin(&format!("{password}\n"))
+            .run()
     };
     let wrong = login("not the password").expect(6);
     assert!(!wrong.text().contains("not the password"), "{}", wrong.text());
@@ -350,7 +381,10 @@ fn credentials_are_kept_by_the_program_that_docker_names() {
     let login = ["registry", "login", &server.host(), "--username", USER, "--password-stdin"];
     run(&login).stdin(PASSWORD).run().expect(0);
     assert!(std::fs::read_to_string(project.path("kept")).unwrap().contains(USER));
-    assert_eq!(std::fs::read_to_string(project.path("docker/config.json")).unwrap(), r#"{"credsStore":"tests"}"#);
+    assert_eq!(
+        std::fs::read_to_string(project.path("docker/config.json")).unwrap(),
+        r#"{"credsStore":"tests"}"#
+    );
     run(&add).run().expect(0);
     run(&["registry", "logout", &server.host()]).run().expect(0);
     assert!(!project.path("kept").exists());
@@ -366,7 +400,8 @@ fn a_folder_is_served_and_installed_from() {
         .rapidbyte(["registry", "serve", "registry", "--listen", "127.0.0.1:0", "--read-only"])
         .start();
     server.wait_until_it_says("Serving");
-    let address = server.said().split(" on ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
+    let address =
+        server.said().split(" on ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
     publish(&project.path("registry/acme"), &source());
     let reference = format!("oci://{address}/acme/source-file");
     let installed = add(&project, [reference.as_str(), "--yes", "--format", "json"]).expect(0);
@@ -376,4 +411,95 @@ fn a_folder_is_served_and_installed_from() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
     refused(&project, 4, "address_in_use", ["registry", "serve", "registry", "--listen", &listen]);
+}
+
+/// The registry's index, of these versions: how many days ago each was published, and whether it was withdrawn.
+fn index(project: &Project, versions: &[(&str, &str, i64, bool)], built_hours_ago: i64, good_hours: i64) {
+    let now = jiff::Timestamp::now();
+    let hours = |count: i64| jiff::SignedDuration::from_hours(count);
+    let mut entries: Vec<Entry> = Vec::new();
+    for (name, version, days, yanked) in versions {
+        let release = Release {
+            version: version.parse().unwrap(),
+            digest: digest_of(&registry(project), name, version),
+            published_at: now - hours(24 * days),
+            yanked: *yanked,
+        };
+        match entries.iter_mut().find(|entry| entry.name == *name) {
+            Some(entry) => entry.versions.push(release),
+            None => entries.push(Entry {
+                name: (*name).to_owned(),
+                role: ConnectorRole::Source,
+                description: format!("Reads what {name} reads"),
+                versions: vec![release],
+            }),
+        }
+    }
+    let built_at = now - hours(built_hours_ago);
+    publish_index(&registry(project), &PackageIndex::new(built_at, built_at + hours(good_hours), entries));
+}
+
+#[test]
+fn a_registrys_index_is_searched_and_gone_by() {
+    let project = project();
+    for number in ["1.0.0", "1.1.0", "1.2.0"] {
+        publish(&registry(&project), &version(&source(), number));
+    }
+    refused(&project, 6, "index_missing", ["connectors", "search", "file"]);
+    let all = [
+        ("source-file", "1.0.0", 30, false),
+        ("source-file", "1.1.0", 5, false),
+        ("source-file", "1.2.0", 1, true),
+    ];
+    index(&project, &all, 2, 24);
+    assert_outcome!(
+        "connectors_search",
+        project.rapidbyte(["connectors", "search", "file", "reads"]).run().expect(0)
+    );
+    let none = project.rapidbyte(["connectors", "search", "jira", "--format", "json"]).run().expect(0);
+    assert_eq!(json(&none)["connectors"], Value::Array(vec![]));
+
+    // Withdrawn versions are not chosen; whoever has one keeps it.
+    refused(&project, 9, "version_yanked", ["connectors", "add", "source-file@1.2.0", "--yes"]);
+    let added = add(&project, ["source-file", "--yes"]).expect(0);
+    assert_eq!(added.stdout, "source-file@1.1.0\n");
+    index(&project, &[("source-file", "1.0.0", 30, false), ("source-file", "1.1.0", 5, true)], 1, 24);
+    std::fs::remove_dir_all(project.home().join(".rapidbyte/plugins")).unwrap();
+    add(&project, ["source-file", "--locked"]).expect(0);
+
+    // An older index than one that was seen, and one that is too old.
+    index(&project, &all, 3, 24);
+    refused(&project, 9, "index_rolled_back", ["connectors", "search", "file"]);
+    refused(&project, 9, "index_rolled_back", ["connectors", "update", "source-file"]);
+    std::fs::remove_dir_all(project.home().join(".rapidbyte/indexes")).unwrap();
+    index(&project, &all, 30, 24);
+    refused(&project, 9, "index_stale", ["connectors", "update", "source-file"]);
+}
+
+#[test]
+fn releases_must_be_as_old_as_the_settings_say() {
+    let project = project();
+    let config = project.home().join(".rapidbyte/config.toml");
+    let settings = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("minimum-release-age = \"3d\"\n{settings}")).unwrap();
+    for number in ["1.0.0", "1.1.0", "1.2.0"] {
+        publish(&registry(&project), &version(&source(), number));
+    }
+    refused(&project, 9, "version_age_unknown", ["connectors", "add", "source-file", "--yes"]);
+    index(&project, &[("source-file", "1.0.0", 5, false), ("source-file", "1.1.0", 1, false)], 1, 24);
+    refused(&project, 9, "version_too_young", ["connectors", "add", "source-file@1.1.0", "--yes"]);
+    refused(&project, 9, "version_age_unknown", ["connectors", "add", "source-file@1.2.0", "--yes"]);
+    let added = add(&project, ["source-file", "--yes"]).expect(0);
+    assert_eq!(added.stdout, "source-file@1.0.0\n");
+}
+
+#[test]
+fn a_tag_that_the_index_knows_as_something_else_is_refused() {
+    let project = project();
+    publish(&registry(&project), &version(&source(), "1.0.0"));
+    index(&project, &[("source-file", "1.0.0", 5, false)], 1, 24);
+    let other =
+        with_manifest(&version(&source(), "1.0.0"), |manifest| manifest["description"] = "other".into());
+    move_tag(&registry(&project), &other);
+    refused(&project, 9, "index_disagrees", ["connectors", "add", "source-file", "--yes"]);
 }

@@ -22,6 +22,26 @@ const COMMANDS: &[&[&str]] = &[
     &["key"],
     &["key", "generate"],
     &["registry", "index"],
+    &["connectors"],
+    &["connectors", "add"],
+    &["connectors", "audit"],
+    &["connectors", "bundle"],
+    &["connectors", "compile"],
+    &["connectors", "gc"],
+    &["connectors", "inspect"],
+    &["connectors", "list"],
+    &["connectors", "remove"],
+    &["connectors", "search"],
+    &["connectors", "test"],
+    &["connectors", "update"],
+    &["connectors", "verify"],
+    &["registry"],
+    &["registry", "add"],
+    &["registry", "list"],
+    &["registry", "login"],
+    &["registry", "logout"],
+    &["registry", "remove"],
+    &["registry", "serve"],
     &["state"],
     &["state", "show"],
     &["state", "reset"],
@@ -33,7 +53,7 @@ fn every_command_has_help_and_every_verb_examples() {
     for command in COMMANDS {
         let outcome = project.rapidbyte(command.iter().copied().chain(["--help"])).run().expect(0);
         assert_eq!(outcome.stderr, "", "{command:?}");
-        let is_group = matches!(command, ["schema"] | ["connector"] | ["key"] | ["state"]);
+        let is_group = matches!(command, ["schema" | "connector" | "connectors" | "key" | "registry" | "state"]);
         assert!(
             is_group || outcome.stdout.contains("Examples:\n  rapidbyte "),
             "{command:?}:\n{}",
@@ -64,6 +84,10 @@ fn wrong_command_lines() {
         ("usage_reset_what", &["state", "reset", "x.yaml"]),
         ("usage_reset_both", &["state", "reset", "x.yaml", "--all", "--stream", "a"]),
         ("usage_release_and_debug", &["connector", "build", "--release", "--debug"]),
+        ("usage_connectors_nothing", &["connectors", "add"]),
+        ("usage_connectors_name", &["connectors", "add", "Source-Jira"]),
+        ("usage_connectors_version", &["connectors", "add", "source-jira@latest"]),
+        ("usage_update_what", &["connectors", "update"]),
         ("usage_runs_not_a_number", &["state", "show", "x.yaml", "--runs", "many"]),
     ];
     for (name, arguments) in cases {

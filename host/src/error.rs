@@ -106,7 +106,7 @@ pub enum HostError {
     #[error(transparent)]
     Scaffold(#[from] rapidbyte_scaffold::Error),
     #[error(transparent)]
-    Install(InstallError),
+    Install(Box<InstallError>),
     #[error(transparent)]
     Publish(#[from] PublishError),
     #[error(transparent)]
@@ -120,7 +120,7 @@ impl From<InstallError> for HostError {
         match error {
             // Shown as documents are, place by place.
             InstallError::Settings(errors) => HostError::Document(errors),
-            error => HostError::Install(error),
+            error => HostError::Install(Box::new(error)),
         }
     }
 }

@@ -22,6 +22,8 @@ use crate::settings::Host;
 const STORE_FOLDER: &str = "plugins";
 /// What writers of locks hold meanwhile.
 const GUARDS_FOLDER: &str = "locks";
+/// What was seen of registries' indexes.
+const INDEXES_FOLDER: &str = "indexes";
 
 /// What a caller decides about a pipeline's packages.
 #[derive(Clone)]
@@ -70,7 +72,12 @@ impl Host {
         let packages = &self.settings.packages;
         let registries = Registries::new(packages.global.clone(), DockerConfig::new(&packages.docker));
         let store = Store::new(self.settings.home.join(STORE_FOLDER));
-        let installer = Installer::new(registries, store, Arc::new(WasmInspect))?;
+        let installer = Installer::new(
+            registries,
+            store,
+            self.settings.home.join(INDEXES_FOLDER),
+            Arc::new(WasmInspect),
+        )?;
         Ok(self.installer.get_or_init(|| installer))
     }
 

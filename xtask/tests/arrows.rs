@@ -32,7 +32,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rapidbyte-wasm", &["rapidbyte-core"]),
     ("rapidbyte-state", &["rapidbyte-core"]),
     ("rapidbyte-scaffold", &[]),
-    ("rapidbyte-publish", &["rapidbyte-packages", "rapidbyte-signing", "rapidbyte-trust"]),
     (
         "rapidbyte-install",
         &[
@@ -43,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "rapidbyte-core",
         ],
     ),
+    ("rapidbyte-publish", &["rapidbyte-packages", "rapidbyte-signing", "rapidbyte-trust"]),
     ("rapidbyte-trust", &["rapidbyte-packages", "rapidbyte-signing"]),
     ("rapidbyte-signing", &["rapidbyte-packages"]),
     ("rapidbyte-registry", &["rapidbyte-packages"]),

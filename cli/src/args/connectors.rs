@@ -9,6 +9,22 @@ use super::registry::registry_ref;
 
 #[derive(Debug, Subcommand)]
 pub enum ConnectorsCommand {
+    /// Find connectors in registries
+    #[command(after_help = "\
+Looks at names and descriptions in the indexes of the registries that the settings name.
+
+Examples:
+  rapidbyte connectors search jira
+  rapidbyte connectors search \"github issues\" --registry acme
+  rapidbyte connectors search postgres --format json | jq '.connectors[].name'")]
+    Search {
+        /// Words that all must be there
+        #[arg(value_name = "TERM", required = true)]
+        terms: Vec<String>,
+        /// Only this registry
+        #[arg(long, value_name = "REGISTRY", value_parser = registry_ref)]
+        registry: Option<RegistryRef>,
+    },
     /// Install connectors, after showing what they may reach
     Add(AddArgs),
     /// Show what is installed
@@ -145,7 +161,7 @@ pub struct AddArgs {
     #[arg(long)]
     pub allow_widening: bool,
     /// Refuse what has no certificate of the conformance suite, signed by somebody trusted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "offline")]
     pub require_conformance: bool,
     #[command(flatten)]
     pub packages_from: PackageArgs,
@@ -223,5 +239,7 @@ pub struct TestPackageArgs {
 
 /// Reads a package, with the next step where it is none.
 pub fn package_ref(text: &str) -> Result<PackageRef, String> {
-    text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| format!("{}; {}", bad.why, bad.hint))
+    text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| {
+        format!("{}; {}", bad.why, bad.hint)
+    })
 }

@@ -128,7 +128,9 @@ Examples:
 
 /// Reads a registry, with the next step where it is none.
 pub fn registry_ref(text: &str) -> Result<RegistryRef, String> {
-    text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| format!("{}; {}", bad.why, bad.hint))
+    text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| {
+        format!("{}; {}", bad.why, bad.hint)
+    })
 }
 
 fn package_name(text: &str) -> Result<PackageName, String> {

@@ -42,7 +42,8 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
             if files.len() > 1 {
                 printer.status(Tone::Busy, "Running", file.display());
             }
-            let outcome = execute(host, file, &args.streams, args.packages, settings, printer, &cancellation).await;
+            let outcome =
+                execute(host, file, &args.streams, args.packages, settings, printer, &cancellation).await;
             outcomes.push(outcome.judged(&interrupted));
         }
         anyhow::Ok(())

@@ -164,6 +164,8 @@ impl Project {
             (r"\^{30,}", "[MARKS]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[INSTANT]"),
             (r"[\d,]+ rows/s", "[RATE] rows/s"),
+            // Components grow.
+            (r"\d+(\.\d)? MB\b", "[SIZE]"),
             (r"\bmemory peak [\d.]+ [kMG]?B", "memory peak [SIZE]"),
             (r"\b\d+m \d\ds\b|\b\d+(\.\d+)?m?s\b", "[TIME]"),
             (r#""(seconds|rows_per_second|[a-z_]*memory_peak_bytes)":[\d.]+"#, r#""$1":"[NUMBER]""#),

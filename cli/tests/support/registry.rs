@@ -4,8 +4,10 @@
 use std::path::Path;
 
 use rapidbyte_host::wasm::component;
+use rapidbyte_packages::digest::Digest;
 use rapidbyte_packages::folder::FolderRegistry;
-use rapidbyte_packages::oci::{Manifest, MANIFEST_MEDIA_TYPE};
+use rapidbyte_packages::index::{self, PackageIndex};
+use rapidbyte_packages::oci::{Descriptor, EMPTY_BLOB, EMPTY_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Manifest};
 use rapidbyte_packages::package::{ComponentFacts, Packed, pack};
 use rapidbyte_packages::registry::{Registry, Tag};
 use rapidbyte_registry::{Credentials, ServerOptions, ServerRegistry};
@@ -61,7 +63,10 @@ pub fn push(registry: &dyn Registry, namespace: &str, component: &[u8], packed: 
         registry.put_blob(&repository, &packed.layer, component).await.expect("the component");
         registry.put_blob(&repository, &packed.config_descriptor, &packed.config).await.expect("the config");
         let tag = Some(Tag { name: &version, moves });
-        registry.put_manifest(&repository, tag, MANIFEST_MEDIA_TYPE, &packed.manifest).await.expect("the manifest");
+        registry
+            .put_manifest(&repository, tag, MANIFEST_MEDIA_TYPE, &packed.manifest)
+            .await
+            .expect("the manifest");
     });
 }
 
@@ -84,6 +89,28 @@ pub fn publish_to(host: &str, login: Option<(&str, &str)>, namespace: &str, comp
     let packed = packed(component);
     push(&ServerRegistry::new(host, &options).expect("a client"), namespace, component, &packed, false);
     packed
+}
+
+/// What a version in a folder is.
+pub fn digest_of(folder: &Path, name: &str, version: &str) -> Digest {
+    let found = block_on(FolderRegistry::new(folder).resolve(name, version)).expect("the folder");
+    found.unwrap_or_else(|| panic!("no {name}@{version}")).digest
+}
+
+/// Publishes the index of a folder, over the one that is there; nobody signs it.
+pub fn publish_index(folder: &Path, index: &PackageIndex) {
+    let bytes = index.bytes();
+    let layer = Descriptor::of(index::ARTIFACT_TYPE, &bytes);
+    let config = Descriptor::of(EMPTY_MEDIA_TYPE, EMPTY_BLOB);
+    let manifest = Manifest::new(index::ARTIFACT_TYPE, config.clone(), vec![layer.clone()]);
+    let (registry, repository) = (FolderRegistry::new(folder), index::repository(""));
+    block_on(async {
+        registry.put_blob(&repository, &config, EMPTY_BLOB).await.expect("the config");
+        registry.put_blob(&repository, &layer, &bytes).await.expect("the index");
+        let tag = Some(Tag { name: index::TAG, moves: true });
+        let bytes = manifest.bytes();
+        registry.put_manifest(&repository, tag, MANIFEST_MEDIA_TYPE, &bytes).await.expect("the manifest");
+    });
 }
 
 fn block_on<F: Future>(work: F) -> F::Output {

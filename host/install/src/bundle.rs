@@ -141,6 +141,8 @@ impl Installer {
             self.follow(&mut candidate, before)?;
             candidates.push(candidate);
         }
+        // All of it is in the file: that is where it is fetched from, network or not.
+        let how = Resolution { offline: false, ..how };
         Plan::of(project, candidates, how, allow_widening)
     }
 }
@@ -225,7 +227,8 @@ impl Bundle {
         for (count, entry) in entries.enumerate() {
             let mut entry = entry.map_err(|error| malformed(error.to_string()))?;
             let name = entry.path().map_err(|error| malformed(error.to_string()))?.into_owned();
-            let shown = name.display().to_string().chars().filter(|c| !c.is_control()).take(120).collect::<String>();
+            let shown =
+                name.display().to_string().chars().filter(|c| !c.is_control()).take(120).collect::<String>();
             if count >= BUNDLE_FILES_MAX {
                 return Err(malformed(format!("it has more than {BUNDLE_FILES_MAX} files")));
             }
@@ -233,13 +236,16 @@ impl Bundle {
             if !entry.header().entry_type().is_file() {
                 return Err(malformed(format!("`{shown}` in it is no file")));
             }
-            if name.as_os_str().is_empty() || !name.components().all(|part| matches!(part, Component::Normal(_))) {
+            if name.as_os_str().is_empty()
+                || !name.components().all(|part| matches!(part, Component::Normal(_)))
+            {
                 return Err(malformed(format!("`{shown}` in it leads out of it")));
             }
             let size = entry.size();
-            left = left.checked_sub(size).filter(|_| size <= COMPONENT_BYTES_MAX).ok_or_else(|| {
-                malformed(format!("`{shown}` in it has {size} bytes, which is too much"))
-            })?;
+            left = left
+                .checked_sub(size)
+                .filter(|_| size <= COMPONENT_BYTES_MAX)
+                .ok_or_else(|| malformed(format!("`{shown}` in it has {size} bytes, which is too much")))?;
             let target = folder.path().join(&name);
             let mut unpack = || {
                 fs::create_dir_all(target.parent().unwrap_or(folder.path()))?;
@@ -265,7 +271,10 @@ impl Bundle {
         if contents.packages.len() > ENTRIES_MAX {
             return Err(malformed(format!("it has more than {ENTRIES_MAX} packages")));
         }
-        let odd = contents.packages.iter().find(|package| !package.folder.bytes().all(|byte| byte.is_ascii_digit()));
+        let odd = contents
+            .packages
+            .iter()
+            .find(|package| !package.folder.bytes().all(|byte| byte.is_ascii_digit()));
         if let Some(package) = odd {
             return Err(malformed(format!("`{}` lies in no folder of it", package.name)));
         }

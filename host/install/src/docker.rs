@@ -137,7 +137,9 @@ impl DockerConfig {
         if let Some(helper) = helper_for(&file, host) {
             return helper_get(&helper, host);
         }
-        let Some((_, auth)) = file.auths.into_iter().find(|(key, _)| is_server(key, host)) else { return Ok(None) };
+        let Some((_, auth)) = file.auths.into_iter().find(|(key, _)| is_server(key, host)) else {
+            return Ok(None);
+        };
         if auth.identitytoken.is_some_and(|token| !token.is_empty()) {
             return Err(DockerError::Token { host: host.to_owned() });
         }
@@ -151,7 +153,8 @@ impl DockerConfig {
             message: format!("`auth` of `{host}` is not the base64 of `user:password`"),
         };
         let bytes = Zeroizing::new(STANDARD.decode(pair.trim()).map_err(|_| malformed())?);
-        let pair = std::str::from_utf8(&bytes).ok().and_then(|pair| pair.split_once(':')).ok_or_else(malformed)?;
+        let pair =
+            std::str::from_utf8(&bytes).ok().and_then(|pair| pair.split_once(':')).ok_or_else(malformed)?;
         Ok(Some(Credentials::new(pair.0, pair.1.trim_end_matches('\0'))))
     }
 

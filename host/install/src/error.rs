@@ -11,6 +11,7 @@ use rapidbyte_packages::reference::BadReference;
 use rapidbyte_packages::registry::RegistryError;
 use rapidbyte_packages::store::StoreError;
 use rapidbyte_pipeline::DocumentErrors;
+use rapidbyte_trust::index::IndexError;
 use rapidbyte_trust::{PolicyError, Refusal};
 use semver::Version;
 
@@ -60,7 +61,7 @@ pub enum InstallError {
     #[error("`{registry}` has no version of `{name}` that is `{wanted}`")]
     NoVersion { registry: String, name: String, wanted: String, available: Vec<Version> },
     #[error("`{id}` from `{registry}` is not right")]
-    Package { id: String, registry: String, source: BadPackage },
+    Package { id: String, registry: String, source: Box<BadPackage> },
     /// What its config blob says of itself cannot be true.
     #[error("the component of `{id}` from `{registry}` is no connector: {message}")]
     Component { id: String, registry: String, message: String },
@@ -75,7 +76,17 @@ pub enum InstallError {
     #[error("`{id}` is not what the lock says: {what}")]
     NotAsLocked { id: String, what: &'static str },
     #[error("the newest `{name}` of `{registry}` is {found}, and {locked} is locked")]
-    Downgrade { name: String, registry: String, locked: Version, found: Version },
+    Downgrade { name: String, registry: String, locked: String, found: String },
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error("`{id}` was withdrawn from `{registry}`")]
+    Yanked { id: String, registry: String },
+    #[error("`{id}` is too young: it was published at {published_at}")]
+    TooYoung { id: String, published_at: jiff::Timestamp },
+    #[error("`{registry}` does not say how old `{id}` is")]
+    AgeUnknown { id: String, registry: String },
+    #[error("`{registry}` says in its index that `{id}` is `{indexed}`, and hands out `{found}`")]
+    NotAsIndexed { id: String, registry: String, indexed: Digest, found: Digest },
     #[error("`{name}` is not in the lock")]
     NotLocked { name: String },
     #[error("the lock has `{name}` {locked}, which is not `{wanted}`")]
@@ -129,6 +140,11 @@ impl InstallError {
             Self::Unpublished { .. } => "version_unpublished",
             Self::NotAsLocked { .. } => "lock_disagrees",
             Self::Downgrade { .. } => "version_downgrade",
+            Self::Index(error) => error.code(),
+            Self::Yanked { .. } => "version_yanked",
+            Self::TooYoung { .. } => "version_too_young",
+            Self::AgeUnknown { .. } => "version_age_unknown",
+            Self::NotAsIndexed { .. } => "index_disagrees",
             Self::NotLocked { .. } => "not_locked",
             Self::LockOutdated { .. } => "lock_outdated",
             Self::Widened { .. } => "capabilities_widened",
@@ -149,7 +165,11 @@ impl InstallError {
             | Self::NoPackage { .. }
             | Self::NoVersion { .. }
             | Self::NotInstalled { .. } => Actor::Operator,
-            Self::Settings(_) | Self::Policy(_) | Self::Lock(_) | Self::NotLocked { .. } | Self::LockOutdated { .. } => Actor::Document,
+            Self::Settings(_)
+            | Self::Policy(_)
+            | Self::Lock(_)
+            | Self::NotLocked { .. }
+            | Self::LockOutdated { .. } => Actor::Document,
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Docker(_)
@@ -160,6 +180,16 @@ impl InstallError {
                 RegistryError::Folder { .. } | RegistryError::Blob { source: BlobError::Write { .. }, .. },
             ) => Actor::Environment,
             Self::Untrusted(_)
+            | Self::Yanked { .. }
+            | Self::TooYoung { .. }
+            | Self::AgeUnknown { .. }
+            | Self::NotAsIndexed { .. }
+            | Self::Index(
+                IndexError::Damaged { .. }
+                | IndexError::Untrusted { .. }
+                | IndexError::Stale { .. }
+                | IndexError::RolledBack { .. },
+            )
             | Self::TagMoved { .. }
             | Self::Unpublished { .. }
             | Self::NotAsLocked { .. }
@@ -167,16 +197,25 @@ impl InstallError {
             | Self::Widened { .. }
             | Self::SignerChanged { .. }
             | Self::NotReviewed { .. }
-            | Self::Package { source: BadPackage::Digest { .. } | BadPackage::Claim { .. }, .. }
             | Self::Registry(RegistryError::Blob { source: BlobError::Digest { .. }, .. }) => Actor::Judge,
-            Self::Package { .. } | Self::Component { .. } | Self::Bundle { .. } => Actor::Package,
-            Self::Registry(_) => Actor::Remote,
+            Self::Package { source, .. } => match **source {
+                BadPackage::Digest { .. } | BadPackage::Claim { .. } => Actor::Judge,
+                _ => Actor::Package,
+            },
+            Self::Component { .. } | Self::Bundle { .. } => Actor::Package,
+            Self::Registry(_) | Self::Index(_) => Actor::Remote,
         }
     }
 
     /// The next step, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Index(error) => return error.hint().map(str::to_owned),
+            Self::Yanked { .. } => "its author took it back; choose another version (who has it locked keeps it)".to_owned(),
+            Self::TooYoung { .. } | Self::AgeUnknown { .. } => {
+                "`minimum-release-age` of config.toml says so; an older version can be named, or the setting lowered".to_owned()
+            }
+            Self::NotAsIndexed { .. } => "one of the two was changed: tell who runs the registry".to_owned(),
             Self::Policy(error) => error.hint(),
             Self::Untrusted(refusal) => refusal.hint().to_owned(),
             Self::Reference(bad) => bad.hint.clone(),

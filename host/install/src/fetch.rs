@@ -124,7 +124,7 @@ impl Installer {
         candidate.described.must_fit(&facts).map_err(|source| InstallError::Package {
             id: candidate.id(),
             registry: candidate.source.clone(),
-            source,
+            source: Box::new(source),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! - [`docker`]: credentials, where Docker and its friends keep them.
 //! - [`registries`]: from an alias to something that answers.
 //! - [`trust`]: the judgement of each package, by the room that decides it.
+//! - [`index`]: what a registry's index says: withdrawn versions, ages, what there is.
 //! - [`resolve`]: which version, by ranges and by the lock; what it may reach, before its layer is downloaded.
 //! - [`review`]: what somebody has to say yes to, and what nobody's yes covers.
 //! - [`fetch`]: side by side into the store, digest by digest.
@@ -20,6 +21,7 @@ pub mod bundle;
 pub mod docker;
 pub mod error;
 pub mod fetch;
+pub mod index;
 pub mod limits;
 pub mod login;
 pub mod manage;
@@ -31,6 +33,7 @@ pub mod review;
 pub mod settings;
 pub mod trust;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rapidbyte_packages::package::ComponentFacts;
@@ -41,6 +44,8 @@ pub use bundle::{Bundle, Bundled};
 pub use docker::DockerConfig;
 pub use error::InstallError;
 pub use fetch::Progress;
+pub use index::Found;
+use index::Indexes;
 pub use plan::{AddOptions, Approved, Plan};
 pub use project::Project;
 pub use registries::{Place, Registries};
@@ -59,24 +64,36 @@ pub struct Installer {
     pub registries: Arc<Registries>,
     pub store: Store,
     policy: Arc<Policy>,
+    indexes: Arc<Indexes>,
+    /// Whether everything must be certified, also what is here already.
+    certifying: bool,
     inspect: Arc<dyn Inspect>,
 }
 
 impl Installer {
-    /// With the trust that the settings of `registries` say.
+    /// With the trust that the settings of `registries` say. `indexes` is a folder for what was seen of registries' indexes.
     pub fn new(
         registries: Registries,
         store: Store,
+        indexes: PathBuf,
         inspect: Arc<dyn Inspect>,
     ) -> Result<Self, InstallError> {
         let policy = Arc::new(registries.settings().policy()?);
-        Ok(Installer { registries: Arc::new(registries), store, policy, inspect })
+        Ok(Installer {
+            registries: Arc::new(registries),
+            store,
+            policy,
+            indexes: Arc::new(Indexes::new(indexes)),
+            certifying: false,
+            inspect,
+        })
     }
 
-    /// One that asks for a certificate of conformance of everything that it fetches.
+    /// One that asks for a certificate of conformance of everything, also of what is here already.
     #[must_use]
     pub fn requiring_conformance(mut self) -> Self {
         Arc::make_mut(&mut self.policy).require_conformance();
+        self.certifying = true;
         self
     }
 }

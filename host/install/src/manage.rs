@@ -27,6 +27,7 @@ pub struct Verified {
     pub installed: Installed,
     /// One sentence for each thing.
     pub facts: Vec<String>,
+    pub signer: Option<String>,
     /// Why it would be refused if signatures were required.
     pub warning: Option<String>,
 }
@@ -131,13 +132,19 @@ impl Installer {
         if self.store.condition(&installed.layer)? != Condition::Whole {
             return Err(InstallError::Damaged { id: installed.id() });
         }
-        let mut facts = vec![format!("manifest, config and component are what their digests say ({})", installed.manifest)];
+        let mut facts = vec![format!(
+            "manifest, config and component are what their digests say ({})",
+            installed.manifest
+        )];
         self.must_fit(&candidate)?;
         facts.push("the component is what its package claims".to_owned());
         let locked = lock.find(&installed.name, Some(&installed.registry));
         if let Some(locked) = locked.filter(|locked| locked.version == installed.version) {
             if locked.manifest != installed.manifest {
-                return Err(InstallError::NotAsLocked { id: installed.id(), what: "its digest is another one" });
+                return Err(InstallError::NotAsLocked {
+                    id: installed.id(),
+                    what: "its digest is another one",
+                });
             }
             facts.push("it is what the lock has".to_owned());
         }
@@ -150,11 +157,10 @@ impl Installer {
                 self.judge(&place, &installed.repository, &candidate.described).await?
             }
         };
-        if let Some(signer) = trusted.signer() {
-            facts.push(format!("signed by {signer}"));
-        }
+        let signer = trusted.signer().map(ToString::to_string);
+        facts.extend(signer.as_ref().map(|signer| format!("signed by {signer}")));
         let warning = trusted.warning().map(ToString::to_string);
-        Ok(Verified { installed: installed.clone(), facts, warning })
+        Ok(Verified { installed: installed.clone(), facts, signer, warning })
     }
 
     async fn described_at_registry(&self, installed: &Installed) -> Result<Candidate, InstallError> {
@@ -173,7 +179,9 @@ impl Installer {
                 locked: installed.manifest,
                 found: found.digest,
             }),
-            None => Err(InstallError::Unpublished { id: installed.id(), registry: installed.registry.clone() }),
+            None => {
+                Err(InstallError::Unpublished { id: installed.id(), registry: installed.registry.clone() })
+            }
         }
     }
 
@@ -193,9 +201,10 @@ impl Installer {
     }
 
     async fn audit_one(&self, locked: &Locked, lock: &Lock, offline: bool) -> Result<Verified, InstallError> {
-        let here = self.store.installed()?.into_iter().find(|installed| {
-            installed.manifest == locked.manifest && installed.registry == locked.source
-        });
+        let here =
+            self.store.installed()?.into_iter().find(|installed| {
+                installed.manifest == locked.manifest && installed.registry == locked.source
+            });
         let name = format!("{}@{}", locked.name, locked.version);
         let installed = here.ok_or(InstallError::NotInstalled { name })?;
         self.verify_installed(&installed, lock, offline).await

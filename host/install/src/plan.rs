@@ -8,11 +8,11 @@ use rapidbyte_packages::reference::{PackageRef, VersionSpec};
 use rapidbyte_packages::store::Installed;
 use semver::{Comparator, Op, VersionReq};
 
+use crate::Installer;
 use crate::error::InstallError;
 use crate::fetch::Progress;
 use crate::project::Project;
 use crate::resolve::{Candidate, Resolution};
-use crate::Installer;
 
 /// What is to be installed.
 #[derive(Debug, Clone)]
@@ -109,7 +109,8 @@ impl Installer {
         if !how.locked {
             lock_all(project, &needed)?;
         }
-        let by_digest: BTreeMap<_, _> = installed.into_iter().map(|one| ((one.manifest, one.registry.clone()), one)).collect();
+        let by_digest: BTreeMap<_, _> =
+            installed.into_iter().map(|one| ((one.manifest, one.registry.clone()), one)).collect();
         let answer = |candidate: &Candidate| {
             by_digest.get(&(candidate.described.digest, candidate.source.clone())).cloned()
         };
@@ -122,15 +123,14 @@ impl Installer {
         lock: &Lock,
         how: Resolution,
     ) -> Result<Candidate, InstallError> {
-        let candidate = match self.resolve(wanted, lock, Resolution { offline: true, ..how }).await {
-            Ok(candidate) => candidate,
-            Err(
-                InstallError::Offline { .. } | InstallError::Damaged { .. } | InstallError::Untrusted(_),
-            ) if !how.offline => {
-                self.resolve(wanted, lock, how).await?
-            }
-            Err(error) => return Err(error),
-        };
+        let candidate =
+            match self.resolve(wanted, lock, Resolution { offline: true, ..how }).await {
+                Ok(candidate) => candidate,
+                Err(
+                    InstallError::Offline { .. } | InstallError::Damaged { .. } | InstallError::Untrusted(_),
+                ) if !how.offline => self.resolve(wanted, lock, how).await?,
+                Err(error) => return Err(error),
+            };
         candidate.must_not_widen()?;
         if candidate.needs_review() {
             let line = format!("rapidbyte connectors add {}", quoted(&wanted.to_string()));
@@ -202,9 +202,9 @@ fn lock_all(project: &Project, candidates: &[Candidate]) -> Result<(), InstallEr
     }
     project.change(|lock| {
         for one in wanted {
-            let other = lock.find(&one.name, Some(&one.source)).filter(|other| {
-                other.version == one.version && other.manifest != one.manifest
-            });
+            let other = lock
+                .find(&one.name, Some(&one.source))
+                .filter(|other| other.version == one.version && other.manifest != one.manifest);
             if let Some(other) = other {
                 return Err(InstallError::TagMoved {
                     id: format!("{}@{}", one.name, one.version),
@@ -218,7 +218,6 @@ fn lock_all(project: &Project, candidates: &[Candidate]) -> Result<(), InstallEr
         Ok(())
     })?
 }
-
 
 /// A word of a command line; a range may hold what a shell would take for its own.
 fn quoted(word: &str) -> String {

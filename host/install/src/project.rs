@@ -23,9 +23,8 @@ impl Project {
     /// `guards` is a folder of the user's for what writers hold.
     pub fn of(folder: &Path, guards: &Path) -> Self {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let marked = |folder: &&Path| {
-            folder.join(LOCK_FILE_NAME).is_file() || folder.join(WORKSPACE_FILE).is_file()
-        };
+        let marked =
+            |folder: &&Path| folder.join(LOCK_FILE_NAME).is_file() || folder.join(WORKSPACE_FILE).is_file();
         let root = folder.ancestors().find(marked).unwrap_or(&folder);
         let path = root.join(LOCK_FILE_NAME);
         let guard = guards.join(Digest::of(path.as_os_str().as_encoded_bytes()).hex());

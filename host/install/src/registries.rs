@@ -74,7 +74,8 @@ impl Registries {
     /// The server or folder that a reference stands for, with its settings. One that is named in full is looked for among
     /// the settings by its server, for its certificates.
     pub fn locate(&self, registry: &RegistryRef) -> Result<RegistrySettings, InstallError> {
-        let bare = |place: &RegistryRef| RegistrySettings { place: place.clone(), ca: None, plain_http: None };
+        let bare =
+            |place: &RegistryRef| RegistrySettings { place: place.clone(), ca: None, plain_http: None };
         match registry {
             RegistryRef::Alias(alias) => self.settings.registries.get(alias).cloned().ok_or_else(|| {
                 let known = || self.settings.registries.keys().map(String::as_str);
@@ -85,11 +86,10 @@ impl Registries {
                 }
             }),
             RegistryRef::Oci { host, .. } => {
-                let same = |known: &&RegistrySettings| {
-                    matches!(&known.place, RegistryRef::Oci { host: known, .. } if known == host)
-                };
+                let same = |known: &&RegistrySettings| matches!(&known.place, RegistryRef::Oci { host: known, .. } if known == host);
                 let known = self.settings.registries.values().find(same);
-                let (ca, plain_http) = known.map_or((None, None), |known| (known.ca.clone(), known.plain_http));
+                let (ca, plain_http) =
+                    known.map_or((None, None), |known| (known.ca.clone(), known.plain_http));
                 Ok(RegistrySettings { place: registry.clone(), ca, plain_http })
             }
             RegistryRef::Dir(_) => Ok(bare(registry)),
@@ -110,7 +110,8 @@ impl Registries {
     /// Connects to a registry, with the credentials that Docker has for it.
     pub async fn connect(&self, registry: &RegistryRef) -> Result<Place, InstallError> {
         let located = self.locate(registry)?;
-        let known = self.connected.lock().unwrap_or_else(PoisonError::into_inner).get(&located.place).cloned();
+        let known =
+            self.connected.lock().unwrap_or_else(PoisonError::into_inner).get(&located.place).cloned();
         if let Some(place) = known {
             return Ok(place);
         }
@@ -130,7 +131,11 @@ impl Registries {
             }
             // Settings and `locate` leave none of these.
             RegistryRef::Alias(alias) => {
-                return Err(InstallError::UnknownAlias { alias: alias.clone(), known: vec![], suggestion: None });
+                return Err(InstallError::UnknownAlias {
+                    alias: alias.clone(),
+                    known: vec![],
+                    suggestion: None,
+                });
             }
         };
         let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,9 +12,9 @@ use rapidbyte_packages::store::Installed;
 use rapidbyte_trust::Trusted;
 use semver::Version;
 
+use crate::Installer;
 use crate::error::InstallError;
 use crate::registries::Place;
-use crate::Installer;
 
 /// A package that could be installed.
 #[derive(Clone)]
@@ -42,6 +42,15 @@ impl Candidate {
     /// `source-jira@1.2.0`.
     pub fn id(&self) -> String {
         self.described.manifest.id()
+    }
+
+    /// Who signed it, in words.
+    pub fn signature(&self) -> String {
+        match (&self.signer, self.trusted.warning()) {
+            (Some(signer), _) => format!("signed by {signer}"),
+            (None, Some(_)) => "signed by nobody who is trusted".to_owned(),
+            (None, None) => "nobody asks who signed it (`level = \"off\"` under `[trust]`)".to_owned(),
+        }
     }
 }
 
@@ -83,8 +92,8 @@ impl Installer {
             return Err(InstallError::NotLocked { name: name.to_owned() });
         }
         let mut candidate = match how.offline {
-            true => self.from_store(wanted, &source)?,
-            false => self.from_registry(wanted, &registry, before).await?,
+            true => self.find_in_store(wanted, &source)?,
+            false => self.find_in_registry(wanted, &registry, before).await?,
         };
         self.follow(&mut candidate, before)?;
         Ok(candidate)
@@ -158,7 +167,7 @@ impl Installer {
         Ok(installed.max_by(|one, two| one.version.cmp(&two.version)))
     }
 
-    fn from_store(&self, wanted: &PackageRef, source: &str) -> Result<Candidate, InstallError> {
+    fn find_in_store(&self, wanted: &PackageRef, source: &str) -> Result<Candidate, InstallError> {
         let installed = self.newest_installed(wanted, Some(source))?;
         let installed = installed.ok_or_else(|| InstallError::Offline { what: wanted.to_string() })?;
         self.described_in_store(&installed)
@@ -199,10 +208,13 @@ impl Installer {
 
     /// What the lock has decided for.
     async fn by_lock(&self, locked: &Locked, offline: bool) -> Result<Candidate, InstallError> {
-        let installed = self.store.installed()?.into_iter().find(|installed| {
-            installed.manifest == locked.manifest && installed.registry == locked.source
-        });
+        let installed =
+            self.store.installed()?.into_iter().find(|installed| {
+                installed.manifest == locked.manifest && installed.registry == locked.source
+            });
         let mut candidate = match installed {
+            // Certificates lie at the registry.
+            Some(_) if self.certifying && !offline => self.fetch_locked(locked).await?,
             Some(installed) => match self.described_in_store(&installed) {
                 // Its registry may have a signature that nobody asked for when it was installed.
                 Err(InstallError::Damaged { .. } | InstallError::Untrusted(_)) if !offline => {
@@ -236,7 +248,7 @@ impl Installer {
         self.describe(place, repository, &locked.name, Some(&locked.version), locked.manifest).await
     }
 
-    async fn from_registry(
+    async fn find_in_registry(
         &self,
         wanted: &PackageRef,
         registry: &RegistryRef,
@@ -257,8 +269,8 @@ impl Installer {
             return Err(InstallError::Downgrade {
                 name: name.to_owned(),
                 registry: place.source.clone(),
-                locked: before.version.clone(),
-                found: version,
+                locked: before.version.to_string(),
+                found: version.to_string(),
             });
         }
         let found = place.registry.resolve(&repository, &version.to_string()).await?;
@@ -268,6 +280,7 @@ impl Installer {
             wanted: version.to_string(),
             available: Vec::new(),
         })?;
+        self.must_be_as_indexed(&place, name, &version, &found.digest).await?;
         self.describe(place, repository, name, Some(&version), found.digest).await
     }
 
@@ -285,7 +298,9 @@ impl Installer {
                 name: wanted.name.to_string(),
             });
         }
-        wanted.version.newest(&versions).cloned().ok_or_else(|| InstallError::NoVersion {
+        let name = wanted.name.as_str();
+        let choosable = self.choosable(place, name, &wanted.version, &versions).await?;
+        wanted.version.newest(&choosable).cloned().ok_or_else(|| InstallError::NoVersion {
             registry: place.source.clone(),
             name: wanted.name.to_string(),
             wanted: wanted.version.to_string(),
@@ -315,8 +330,7 @@ impl Installer {
         let registry = place.registry.as_ref();
         let manifest_bytes = registry::manifest(registry, &repository, &digest).await?;
         let manifest = package::open_manifest(&manifest_bytes, &digest).map_err(&wrong)?;
-        let config_bytes =
-            registry::blob(registry, &repository, &manifest.config, CONFIG_BYTES_MAX).await?;
+        let config_bytes = registry::blob(registry, &repository, &manifest.config, CONFIG_BYTES_MAX).await?;
         let described = package::describe(digest, &manifest, &config_bytes).map_err(&wrong)?;
         described.must_be(name, version).map_err(&wrong)?;
         let trusted = self.judge(&place, &repository, &described).await?;
@@ -379,5 +393,9 @@ fn id(name: &str, version: &Version) -> String {
 
 fn wrong(id: &str, registry: &str) -> impl Fn(BadPackage) -> InstallError + use<> {
     let (id, registry) = (id.to_owned(), registry.to_owned());
-    move |source| InstallError::Package { id: id.clone(), registry: registry.clone(), source }
+    move |source| InstallError::Package {
+        id: id.clone(),
+        registry: registry.clone(),
+        source: Box::new(source),
+    }
 }

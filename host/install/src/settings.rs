@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rapidbyte_packages::blob;
 use rapidbyte_packages::reference::{PackageName, RegistryRef};
-use rapidbyte_trust::{Places, Policy, TrustConfig};
 use rapidbyte_pipeline::{Diagnostic, DocumentErrors, SourceFile, Span, quantity, suggest};
+use rapidbyte_trust::{Places, Policy, TrustConfig};
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -174,7 +174,8 @@ impl Reader {
             let name = alias.get_ref().as_ref();
             if let Err(bad) = check_alias(name) {
                 let error = Diagnostic::error("invalid_alias", span(Some(alias.span())), bad);
-                self.errors.push(error.help("write an alias such as `acme`: lower-case letters, digits and dashes"));
+                self.errors
+                    .push(error.help("write an alias such as `acme`: lower-case letters, digits and dashes"));
                 continue;
             }
             if let Some(registry) = self.registry(name, value, folder) {
@@ -193,7 +194,8 @@ impl Reader {
         let place = format!("registry `{alias}`");
         let table = self.table(value, &place)?;
         self.known(table, &place, &["url", "ca", "plain-http"]);
-        let get = |name: &str| table.iter().find(|(key, _)| key.get_ref().as_ref() == name).map(|(_, value)| value);
+        let get =
+            |name: &str| table.iter().find(|(key, _)| key.get_ref().as_ref() == name).map(|(_, value)| value);
         let Some(url) = get("url") else {
             self.error("missing_key", value, format!("{place} needs `url`"));
             return None;
@@ -337,7 +339,8 @@ fn change(path: &Path, edit: impl FnOnce(&mut DocumentMut) -> bool) -> Result<bo
     if !edit(&mut document) {
         return Ok(false);
     }
-    let text = document.to_string();
+    // What stood before something that is gone now is no heading.
+    let text = document.to_string().trim_start_matches('\n').to_owned();
     GlobalSettings::parse(&text, path).map_err(InstallError::Settings)?;
     blob::replace(path, text.as_bytes())
         .map_err(|source| InstallError::Write { path: path.to_owned(), source })?;
@@ -382,7 +385,10 @@ mod tests {
         let shown: Vec<String> = settings.registries.values().map(|it| it.place.to_string()).collect();
         let folder = "dir:/home/user/.rapidbyte/registry";
         assert_eq!(shown, ["oci://registry.example/acme", "oci://10.0.0.1:5000", folder]);
-        assert_eq!(settings.registries["acme"].ca.as_deref(), Some(Path::new("/home/user/.rapidbyte/acme.pem")));
+        assert_eq!(
+            settings.registries["acme"].ca.as_deref(),
+            Some(Path::new("/home/user/.rapidbyte/acme.pem"))
+        );
         assert_eq!(settings.registries["lab"].plain_http, Some(true));
         assert_eq!(parse("").registries, BTreeMap::new());
         let trust = parse("[trust]\nlevel = \"off\"\n[[trust.rule]]\nregistry = \"dir:/srv\"\n").trust;
@@ -392,7 +398,10 @@ mod tests {
     #[test]
     fn what_is_wrong_has_a_place_and_a_suggestion() {
         let shown = refused("default-registy = \"acme\"\n");
-        assert!(shown.contains("config.toml:1:1") && shown.contains("did you mean `default-registry`?"), "{shown}");
+        assert!(
+            shown.contains("config.toml:1:1") && shown.contains("did you mean `default-registry`?"),
+            "{shown}"
+        );
         let shown = refused("[registries.acme]\nurll = \"registry.example\"\n");
         assert!(shown.contains(":2:1") && shown.contains("did you mean `url`?"), "{shown}");
         assert!(shown.contains("needs `url`"), "{shown}");
@@ -402,7 +411,10 @@ mod tests {
             ("[registries.acme]\nurl = \"other\"", "is an alias"),
             ("[registries.acme]\nurl = \"registry.example/UP\"", "which no registry takes"),
             ("[registries.acme]\nurl = 3", "must be a text"),
-            ("[registries.acme]\nurl = \"registry.example\"\nplain-http = \"yes\"", "must be `true` or `false`"),
+            (
+                "[registries.acme]\nurl = \"registry.example\"\nplain-http = \"yes\"",
+                "must be `true` or `false`",
+            ),
             ("default-registry = \"acme\"", "no registry of this file"),
             ("minimum-release-age = \"soon\"", "a number with a unit"),
             ("= 3", "config.toml:1:1"),
@@ -419,12 +431,10 @@ mod tests {
     fn commands_keep_what_people_wrote() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CONFIG_FILE_NAME);
-        fs::write(&path, "# Ours.\n[registries.acme] # the team's\nurl = \"registry.example/acme\"\n").unwrap();
-        let local = RegistrySettings {
-            place: RegistryRef::Dir("/srv/registry".into()),
-            ca: None,
-            plain_http: None,
-        };
+        fs::write(&path, "# Ours.\n[registries.acme] # the team's\nurl = \"registry.example/acme\"\n")
+            .unwrap();
+        let local =
+            RegistrySettings { place: RegistryRef::Dir("/srv/registry".into()), ca: None, plain_http: None };
         add_registry(&path, "local", &local, true).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains("# Ours.") && text.contains("# the team's"), "{text}");

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LINK, LOCATION, RANGE,
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LINK, LOCATION,
+    RANGE,
 };
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -118,7 +119,8 @@ impl RegistryServer {
                     let state = state.clone();
                     async move { Ok::<_, Infallible>(state.answer(request).await) }
                 });
-                let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service);
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection broke");
                 }
@@ -147,7 +149,8 @@ impl Place {
         }
         let parts: Vec<&str> = rest.split('/').collect();
         let digest = |text: &str| -> Result<Digest, Refusal> {
-            text.parse().map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", format!("{error}")))
+            text.parse()
+                .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", format!("{error}")))
         };
         let (repository, place): (&[&str], _) = match parts.as_slice() {
             [repository @ .., "blobs", "uploads", ""] | [repository @ .., "blobs", "uploads"] => {
@@ -159,10 +162,13 @@ impl Place {
             [repository @ .., "blobs", text] => {
                 (repository, Place::Blob { repository: repository.join("/"), digest: digest(text)? })
             }
-            [repository @ .., "manifests", reference] => {
-                (repository, Place::Manifest { repository: repository.join("/"), reference: (*reference).to_owned() })
+            [repository @ .., "manifests", reference] => (
+                repository,
+                Place::Manifest { repository: repository.join("/"), reference: (*reference).to_owned() },
+            ),
+            [repository @ .., "tags", "list"] => {
+                (repository, Place::Tags { repository: repository.join("/") })
             }
-            [repository @ .., "tags", "list"] => (repository, Place::Tags { repository: repository.join("/") }),
             [repository @ .., "referrers", text] => {
                 (repository, Place::Referrers { repository: repository.join("/"), subject: digest(text)? })
             }
@@ -171,7 +177,11 @@ impl Place {
         let name = repository.join("/");
         match is_repository(&name) {
             true => Ok(place),
-            false => Err(Refusal::new(StatusCode::BAD_REQUEST, "NAME_INVALID", format!("`{name}` is no repository"))),
+            false => Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "NAME_INVALID",
+                format!("`{name}` is no repository"),
+            )),
         }
     }
 }
@@ -182,7 +192,8 @@ impl State {
         let answer = match self.dispatch(request).await {
             Ok(answer) => answer,
             Err(refusal) => {
-                let error = serde_json::json!({ "errors": [{ "code": refusal.code, "message": refusal.message }] });
+                let error =
+                    serde_json::json!({ "errors": [{ "code": refusal.code, "message": refusal.message }] });
                 let mut answer = whole(refusal.status, error.to_string());
                 answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 answer
@@ -205,16 +216,30 @@ impl State {
         match place {
             Place::Version if reads => Ok(whole(StatusCode::OK, "{}".to_owned())),
             Place::Blob { repository, digest } if reads => self.blob(&repository, &digest, &request),
-            Place::Manifest { repository, reference } if reads => self.manifest(&repository, &reference).await,
+            Place::Manifest { repository, reference } if reads => {
+                self.manifest(&repository, &reference).await
+            }
             Place::Tags { repository } if reads => self.tags(&repository, &request).await,
-            Place::Referrers { repository, subject } if reads => self.referrers(&repository, &subject, &request).await,
-            Place::Uploads { repository } if method == Method::POST => self.begin_upload(&repository, request).await,
-            Place::Upload { repository, id } if method == Method::PATCH => self.append(&repository, &id, request).await,
-            Place::Upload { repository, id } if method == Method::PUT => self.finish(&repository, &id, request).await,
+            Place::Referrers { repository, subject } if reads => {
+                self.referrers(&repository, &subject, &request).await
+            }
+            Place::Uploads { repository } if method == Method::POST => {
+                self.begin_upload(&repository, request).await
+            }
+            Place::Upload { repository, id } if method == Method::PATCH => {
+                self.append(&repository, &id, request).await
+            }
+            Place::Upload { repository, id } if method == Method::PUT => {
+                self.finish(&repository, &id, request).await
+            }
             Place::Manifest { repository, reference } if method == Method::PUT => {
                 self.put_manifest(&repository, &reference, request).await
             }
-            _ => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", format!("no `{method}` here"))),
+            _ => Err(Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "UNSUPPORTED",
+                format!("no `{method}` here"),
+            )),
         }
     }
 
@@ -230,10 +255,18 @@ impl State {
         let from = request.headers().get(RANGE).and_then(|range| range.to_str().ok()).and_then(range_start);
         let from = from.unwrap_or(0);
         if from > bytes {
-            return Err(Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", format!("it has {bytes} bytes")));
+            return Err(Refusal::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "SIZE_INVALID",
+                format!("it has {bytes} bytes"),
+            ));
         }
         file.seek(SeekFrom::Start(from)).map_err(Refusal::internal)?;
-        let body = if request.method() == Method::HEAD { Either::Left(Full::default()) } else { Either::Right(stream(file)) };
+        let body = if request.method() == Method::HEAD {
+            Either::Left(Full::default())
+        } else {
+            Either::Right(stream(file))
+        };
         let mut answer = Response::new(body);
         let headers = answer.headers_mut();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes - from));
@@ -252,7 +285,9 @@ impl State {
             Ok(digest) => digest,
             Err(_) => match self.registry.resolve(repository, reference).await? {
                 Some(descriptor) => descriptor.digest,
-                None => return Err(Refusal::unknown("MANIFEST_UNKNOWN", &format!("{repository}:{reference}"))),
+                None => {
+                    return Err(Refusal::unknown("MANIFEST_UNKNOWN", &format!("{repository}:{reference}")));
+                }
             },
         };
         let bytes = self.registry.manifest_bytes(repository, &digest).await?;
@@ -346,11 +381,16 @@ impl State {
     /// Writes a request's body behind what an upload has; answers how long it is.
     async fn receive(&self, repository: &str, id: &str, request: Request<Incoming>) -> Result<u64, Refusal> {
         let path = self.upload_path(repository, id)?;
-        let mut file = File::options().append(true).open(&path).map_err(|_| Refusal::unknown("BLOB_UPLOAD_UNKNOWN", id))?;
+        let mut file = File::options()
+            .append(true)
+            .open(&path)
+            .map_err(|_| Refusal::unknown("BLOB_UPLOAD_UNKNOWN", id))?;
         let mut bytes = file.metadata().map_err(Refusal::internal)?.len();
         let mut body = request.into_body();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", error.to_string()))?;
+            let frame = frame.map_err(|error| {
+                Refusal::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", error.to_string())
+            })?;
             let Ok(chunk) = frame.into_data() else { continue };
             bytes += chunk.len() as u64;
             if bytes > BLOB_BYTES_MAX {
@@ -380,12 +420,15 @@ impl State {
     }
 
     async fn put_manifest(&self, repository: &str, reference: &str, request: Request<Incoming>) -> Answer {
-        let media_type = request.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let media_type =
+            request.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
         let media_type = media_type.to_owned();
         let mut bytes = Vec::new();
         let mut body = request.into_body();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", error.to_string()))?;
+            let frame = frame.map_err(|error| {
+                Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", error.to_string())
+            })?;
             bytes.extend_from_slice(&frame.into_data().unwrap_or_default());
             if bytes.len() as u64 > MANIFEST_BYTES_MAX {
                 let message = format!("a manifest has at most {MANIFEST_BYTES_MAX} bytes");
@@ -413,9 +456,21 @@ impl State {
         let found = Digest::of(&bytes);
         let tag = match reference.parse::<Digest>() {
             Ok(digest) if digest == found => None,
-            Ok(_) => return Err(Refusal::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", format!("what came is `{found}`"))),
+            Ok(_) => {
+                return Err(Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    "DIGEST_INVALID",
+                    format!("what came is `{found}`"),
+                ));
+            }
             Err(_) if is_tag(reference) => Some(Tag { name: reference, moves: true }),
-            Err(_) => return Err(Refusal::new(StatusCode::BAD_REQUEST, "TAG_INVALID", format!("`{reference}` is no tag"))),
+            Err(_) => {
+                return Err(Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    "TAG_INVALID",
+                    format!("`{reference}` is no tag"),
+                ));
+            }
         };
         self.registry.put_manifest(repository, tag, &media_type, &bytes).await?;
         let mut answer = whole(StatusCode::CREATED, Vec::new());
@@ -430,7 +485,9 @@ impl State {
 
 fn is_tag(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.len() <= TAG_CHARS_MAX && text.starts_with(word) && text.chars().all(|c| word(c) || c == '.' || c == '-')
+    text.len() <= TAG_CHARS_MAX
+        && text.starts_with(word)
+        && text.chars().all(|c| word(c) || c == '.' || c == '-')
 }
 
 /// `bytes=4-`

@@ -44,7 +44,8 @@ impl ServerRegistry {
     /// The registry on `host`, with a port or without. This machine is spoken to in plain HTTP unless that is ruled out.
     pub fn new(host: &str, options: &ServerOptions) -> Result<Self, RegistryError> {
         let name = format!("oci://{host}");
-        let scheme = if options.plain_http.unwrap_or_else(|| is_this_machine(host)) { "http" } else { "https" };
+        let scheme =
+            if options.plain_http.unwrap_or_else(|| is_this_machine(host)) { "http" } else { "https" };
         let base: Url = format!("{scheme}://{host}/").parse().map_err(|error| RegistryError::Refused {
             registry: name.clone(),
             message: format!("`{host}` is no address: {error}"),

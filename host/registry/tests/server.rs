@@ -305,18 +305,22 @@ async fn the_embedded_registry_refuses_what_is_not_whole() {
     let absent = Descriptor::of("application/wasm", b"never uploaded");
     let manifest = Manifest::new("application/x", absent.clone(), vec![absent.clone()]);
     let tag = Some(Tag { name: "1.0.0", moves: false });
-    let error = registry.put_manifest(REPOSITORY, tag, MANIFEST_MEDIA_TYPE, &manifest.bytes()).await.unwrap_err();
+    let error =
+        registry.put_manifest(REPOSITORY, tag, MANIFEST_MEDIA_TYPE, &manifest.bytes()).await.unwrap_err();
     assert!(error.to_string().contains("is not here"), "{error}");
     // Something else than its digest says.
     let error = registry.put_blob(REPOSITORY, &absent, b"something else").await.unwrap_err();
     assert!(error.to_string().contains("DIGEST_INVALID"), "{error}");
     assert!(!registry.has_blob(REPOSITORY, &absent).await.unwrap());
     for strange in ["../escape", "Upper", "a//b"] {
-        assert_eq!(registry.put_blob(strange, &absent, b"never uploaded").await.unwrap_err().code(), match strange {
-            // Joined by the client to another path, which is none of the protocol.
-            "../escape" => "registry_not_found",
-            _ => "registry_refused",
-        });
+        assert_eq!(
+            registry.put_blob(strange, &absent, b"never uploaded").await.unwrap_err().code(),
+            match strange {
+                // Joined by the client to another path, which is none of the protocol.
+                "../escape" => "registry_not_found",
+                _ => "registry_refused",
+            }
+        );
     }
     let error = registry.put_manifest(REPOSITORY, tag, "text/plain", b"{}").await.unwrap_err();
     assert!(error.to_string().contains("is not taken here"), "{error}");

@@ -247,7 +247,8 @@ impl<'a> Dev<'a> {
     }
 
     async fn run(&self, host: &Host, pipeline: &Path, stop: &Cancellation) -> Outcome {
-        let outcome = run::execute(host, pipeline, &[], Default::default(), self.settings, self.printer, stop).await;
+        let outcome =
+            run::execute(host, pipeline, &[], Default::default(), self.settings, self.printer, stop).await;
         let word = if outcome.exit == Exit::Success { "passed" } else { "failed" };
         Outcome { word, run: serde_json::to_value(outcome.json()).ok(), ..Outcome::default() }
     }

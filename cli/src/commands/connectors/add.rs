@@ -35,11 +35,8 @@ pub fn add(host: &Host, args: AddArgs, settings: &Settings, printer: &Printer) -
         true => host.installer()?.clone().requiring_conformance(),
         false => host.installer()?.clone(),
     };
-    let how = Resolution {
-        locked: args.packages_from.locked,
-        offline: args.packages_from.offline,
-        update: false,
-    };
+    let how =
+        Resolution { locked: args.packages_from.locked, offline: args.packages_from.offline, update: false };
     let mut installed = Vec::new();
     for path in bundles {
         let bundle = Bundle::open(&path).map_err(HostError::from)?;
@@ -58,9 +55,9 @@ pub fn add(host: &Host, args: AddArgs, settings: &Settings, printer: &Printer) -
 
 /// All that the lock has.
 pub fn everything(project: &Project) -> Result<Vec<PackageRef>> {
-    let lock = project.read().map_err(|error| HostError::Install(error.into()))?;
+    let lock = project.read().map_err(|error| HostError::from(InstallError::Lock(error)))?;
     let exactly = |it: &Locked| -> Result<PackageRef, HostError> {
-        let reference = |error| HostError::Install(InstallError::Reference(error));
+        let reference = |error| HostError::from(InstallError::Reference(error));
         Ok(PackageRef {
             registry: Some(it.source.parse().map_err(reference)?),
             name: it.name.parse().map_err(reference)?,
@@ -87,7 +84,11 @@ pub fn complete(
 /// Says what is installed now.
 pub fn report(project: &Project, installed: &[Installed], printer: &Printer) {
     for one in installed {
-        printer.status(Tone::Good, "Installed", format_args!("{} ({})", one.id(), Bytes(one.component_bytes)));
+        printer.status(
+            Tone::Good,
+            "Installed",
+            format_args!("{} ({})", one.id(), Bytes(one.component_bytes)),
+        );
         printer.data(one.id());
     }
     printer.json(&AddJson {

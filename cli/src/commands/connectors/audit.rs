@@ -21,8 +21,9 @@ pub fn audit(host: &Host, offline: bool, printer: &Printer) -> Result<Exit> {
         let newer = one.newer.map(|newer| newer.to_string());
         let (error, warning) = match one.result {
             Ok(verified) => {
-                let signer = verified.facts.last().cloned().unwrap_or_default();
-                printer.data(format_args!("  [OK] {id}: {signer}"));
+                let signer =
+                    verified.signer.map(|signer| format!(", signed by {signer}")).unwrap_or_default();
+                printer.data(format_args!("  [OK] {id}: as it was locked{signer}"));
                 (None, verified.warning)
             }
             Err(error) => {
@@ -46,7 +47,11 @@ pub fn audit(host: &Host, offline: bool, printer: &Printer) -> Result<Exit> {
     let failed = reports.iter().filter(|(_, error, ..)| error.is_some()).count();
     let tone = if failed == 0 { Tone::Good } else { Tone::Bad };
     let count = plural(reports.len() as u64, "package");
-    printer.status(tone, "Audited", format_args!("{count} of `{}`, {failed} wrong", project.path().display()));
+    printer.status(
+        tone,
+        "Audited",
+        format_args!("{count} of `{}`, {failed} wrong", project.path().display()),
+    );
     let packages = reports.iter().map(|(id, error, warning, newer)| AuditedJson {
         connector: id,
         error: error.as_ref().map(Report::json),

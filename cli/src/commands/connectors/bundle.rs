@@ -37,6 +37,7 @@ pub fn bundle(
     printer.status(Tone::Good, "Bundled", format_args!("{count} ({})", Bytes(size)));
     printer.data(output.display());
     let ids: Vec<String> = bundled.iter().map(|one| format!("{}@{}", one.name, one.version)).collect();
-    printer.json(&serde_json::json!({ "file": output.display().to_string(), "bytes": size, "packages": ids }));
+    printer
+        .json(&serde_json::json!({ "file": output.display().to_string(), "bytes": size, "packages": ids }));
     Ok(Exit::Success)
 }

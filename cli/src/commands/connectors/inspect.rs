@@ -25,7 +25,7 @@ pub fn inspect(host: &Host, package: &PackageRef, offline: bool, printer: &Print
         format!("registry   {}", candidate.source),
         format!("manifest   {}", described.digest),
         format!("component  {} ({})", described.layer.digest, Bytes(described.layer.size)),
-        format!("signed by  {}", candidate.signer.as_deref().unwrap_or("nobody who is trusted")),
+        format!("signature  {}", candidate.signature()),
         format!("installed  {}", if inspected.installed { "yes" } else { "no" }),
     ];
     if !inspected.versions.is_empty() {

@@ -9,6 +9,7 @@ mod inspect;
 mod list;
 mod remove;
 mod review;
+mod search;
 mod test;
 mod update;
 mod verify;
@@ -23,6 +24,7 @@ use rapidbyte_host::{Host, HostError};
 use serde::Serialize;
 
 use crate::args::ConnectorsCommand;
+use crate::commands::registry::from_here;
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::settings::Settings;
@@ -34,6 +36,9 @@ pub fn dispatch(
     printer: &Printer,
 ) -> Result<Exit> {
     match command {
+        ConnectorsCommand::Search { terms, registry } => {
+            search::search(host, &terms.join(" "), registry.map(from_here).as_ref(), printer)
+        }
         ConnectorsCommand::Add(args) => add::add(host, args, settings, printer),
         ConnectorsCommand::List => list::list(host, printer),
         ConnectorsCommand::Inspect { package, offline } => inspect::inspect(host, &package, offline, printer),
@@ -57,7 +62,10 @@ fn project(host: &Host) -> Result<Project> {
 
 /// Packages that name no registry, in the one that was named for them.
 fn in_registry(packages: Vec<PackageRef>, registry: Option<RegistryRef>) -> Vec<PackageRef> {
-    let given = |package: PackageRef| PackageRef { registry: package.registry.or_else(|| registry.clone()), ..package };
+    let given = |package: PackageRef| PackageRef {
+        registry: package.registry.or_else(|| registry.clone()),
+        ..package
+    };
     packages.into_iter().map(given).collect()
 }
 

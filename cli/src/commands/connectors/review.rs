@@ -48,10 +48,7 @@ fn describe(host: &Host, candidate: &Candidate) -> Result<String> {
     let mut text = format!("{:>12} {} from {registry} ({size})\n", "Review", candidate.id());
     let mut line = |words: String| text.push_str(&format!("{:13}{words}\n", ""));
     line(format!("{}: {}", manifest.role, manifest.description));
-    line(match &candidate.signer {
-        Some(signer) => format!("signed by {signer}"),
-        None => "signed by nobody who is trusted".to_owned(),
-    });
+    line(candidate.signature());
     let mut reaches = candidate.described.capabilities.iter().peekable();
     match reaches.peek() {
         None => line("reaches nothing outside of its sandbox".to_owned()),
@@ -59,7 +56,8 @@ fn describe(host: &Host, candidate: &Candidate) -> Result<String> {
     }
     let before = candidate.before.as_ref();
     for capability in reaches {
-        let is_new = before.is_some_and(|before| !before.capabilities.iter().any(|known| known == capability));
+        let is_new =
+            before.is_some_and(|before| !before.capabilities.iter().any(|known| known == capability));
         line(format!("  {capability}{}", if is_new { " (new)" } else { "" }));
     }
     for oddity in candidate.oddities() {

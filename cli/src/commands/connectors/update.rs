@@ -19,7 +19,9 @@ pub fn update(host: &Host, args: UpdateArgs, settings: &Settings, printer: &Prin
         let now = &candidate.described.manifest.version;
         match before {
             Some(before) if before == now => printer.status(Tone::Good, "Unchanged", candidate.id()),
-            Some(before) => printer.status(Tone::Busy, "Updating", format_args!("{} from {before}", candidate.id())),
+            Some(before) => {
+                printer.status(Tone::Busy, "Updating", format_args!("{} from {before}", candidate.id()))
+            }
             None => printer.status(Tone::Busy, "Adding", candidate.id()),
         }
     }

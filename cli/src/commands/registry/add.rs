@@ -33,7 +33,8 @@ pub fn add(options: AddOptions, settings: &Settings, printer: &Printer) -> Resul
             .into());
     }
     let ca = ca.map(std::path::absolute).transpose().context("there is no current folder")?;
-    let registry = RegistrySettings { place: from_here(registry), ca, plain_http: plain_http.then_some(true) };
+    let registry =
+        RegistrySettings { place: from_here(registry), ca, plain_http: plain_http.then_some(true) };
     let path = settings.config_path();
     config::add_registry(&path, &alias, &registry, default).map_err(HostError::from)?;
     let mark = if default { ", the default" } else { "" };

@@ -19,7 +19,11 @@ pub fn list(host: &Host, printer: &Printer) -> Result<Exit> {
         table.row([alias.clone(), registry.place.to_string(), mark.to_owned()]);
     }
     match table.is_empty() {
-        true => printer.status(Tone::Busy, "Empty", "`rapidbyte registry add acme registry.example/acme` names one"),
+        true => printer.status(
+            Tone::Busy,
+            "Empty",
+            "`rapidbyte registry add acme registry.example/acme` names one",
+        ),
         false => printer.data(table),
     }
     let all = settings.registries.iter();

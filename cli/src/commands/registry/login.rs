@@ -67,7 +67,11 @@ pub fn login(
 /// A password from stdin, without the line's end that `echo` adds.
 fn read_password() -> Result<String> {
     let mut text = String::new();
-    std::io::stdin().lock().take(PASSWORD_BYTES_MAX).read_to_string(&mut text).context("cannot read stdin")?;
+    std::io::stdin()
+        .lock()
+        .take(PASSWORD_BYTES_MAX)
+        .read_to_string(&mut text)
+        .context("cannot read stdin")?;
     let password = text.strip_suffix('\n').unwrap_or(&text);
     let password = password.strip_suffix('\r').unwrap_or(password).to_owned();
     match password.is_empty() {

@@ -13,7 +13,9 @@ pub fn logout(host: &Host, registry: &RegistryRef, printer: &Printer) -> Result<
     let erased = registries.log_out(registry).map_err(HostError::from)?;
     match erased {
         true => printer.status(Tone::Good, "Logged out", &server),
-        false => printer.status(Tone::Warning, "Nothing", format_args!("there were no credentials for {server}")),
+        false => {
+            printer.status(Tone::Warning, "Nothing", format_args!("there were no credentials for {server}"))
+        }
     }
     printer.json(&serde_json::json!({ "registry": server, "erased": erased }));
     Ok(Exit::Success)

@@ -18,7 +18,12 @@ use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::settings::Settings;
 
-pub fn dispatch(host: &Host, command: RegistryCommand, settings: &Settings, printer: &Printer) -> Result<Exit> {
+pub fn dispatch(
+    host: &Host,
+    command: RegistryCommand,
+    settings: &Settings,
+    printer: &Printer,
+) -> Result<Exit> {
     match command {
         RegistryCommand::List => list::list(host, printer),
         RegistryCommand::Add { alias, registry, default, ca, plain_http } => {
@@ -34,7 +39,9 @@ pub fn dispatch(host: &Host, command: RegistryCommand, settings: &Settings, prin
             login::login(host, &from_here(registry), username, password_stdin, settings, printer)
         }
         RegistryCommand::Logout { registry } => logout::logout(host, &from_here(registry), printer),
-        RegistryCommand::Serve { folder, listen, read_only } => serve::serve(&folder, listen, !read_only, printer),
+        RegistryCommand::Serve { folder, listen, read_only } => {
+            serve::serve(&folder, listen, !read_only, printer)
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use rapidbyte_host::{Host, PackageOptions};
 use rapidbyte_host::core::contract::CatalogStream;
+use rapidbyte_host::{Host, PackageOptions};
 use serde::Serialize;
 
 use super::{ColumnJson, catalog, columns};

@@ -15,7 +15,13 @@ use crate::table::{Align, Table};
 /// So many of a source's streams are named to somebody who asked for one that is not there.
 const NAMES_SHOWN_MAX: usize = 10;
 
-pub fn inspect(host: &Host, pipeline: &Path, name: &str, packages: &PackageOptions, printer: &Printer) -> Result<Exit> {
+pub fn inspect(
+    host: &Host,
+    pipeline: &Path,
+    name: &str,
+    packages: &PackageOptions,
+    printer: &Printer,
+) -> Result<Exit> {
     let catalog = catalog(host, pipeline, packages, printer)?;
     let Some(stream) = catalog.streams.iter().find(|stream| stream.name == name) else {
         let known: Vec<&str> = catalog.streams.iter().map(|stream| stream.name.as_str()).collect();

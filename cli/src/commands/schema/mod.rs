@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use rapidbyte_host::{Host, PackageOptions};
 use rapidbyte_host::core::contract::{Catalog, CatalogStream};
 use rapidbyte_host::core::frame::decode_schema;
 use rapidbyte_host::engine::Cancellation;
+use rapidbyte_host::{Host, PackageOptions};
 use serde::Serialize;
 
 use crate::building::Building;
