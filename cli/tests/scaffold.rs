@@ -108,7 +108,8 @@ fn append(path: &Path, from: &str, to: &str) {
 #[test]
 fn a_source_conforms_and_moves_only_what_is_new() {
     let source = Scaffold::make("source-issues");
-    let server = FixtureServer::start(&mut source.command(&["run", "--quiet", "--example", "fixture_server"]));
+    let server =
+        FixtureServer::start(&mut source.command(&["run", "--quiet", "--example", "fixture_server"]));
     let server_url = server.url.clone();
     let at = [("API_URL", server_url.as_str())];
     let cassette = "source-issues/fixtures/cassette";

@@ -176,7 +176,10 @@ fn faults_strike_requests_and_answers() {
         let cases = [
             ("http-request#1=refuse", "ErrorCode::ConnectionRefused"),
             ("http-request#1=reset", "ErrorCode::ConnectionTerminated"),
-            ("http-request#1=host-error", "ErrorCode::InternalError(Some(\"the host failed in `http-request`\"))"),
+            (
+                "http-request#1=host-error",
+                "ErrorCode::InternalError(Some(\"the host failed in `http-request`\"))",
+            ),
             ("http-response#1=reset", "body: None"),
             ("http-response#1=cut-short:4", "body: None"),
             ("http-response#1=cut-short:400", "body: None"),
