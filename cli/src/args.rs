@@ -1,6 +1,8 @@
 //! The command line as types. What they mean together with the environment is decided in `settings`.
 
 mod connectors;
+mod key;
+mod publish;
 mod registry;
 
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use rapidbyte_host::wasm::NativeTarget;
 use crate::report::Failure;
 
 pub use connectors::{AddArgs, Addition, ConnectorsCommand, PackageArgs, TestPackageArgs, UpdateArgs};
+pub use key::KeyCommand;
+pub use publish::{PublishArgs, YankArgs};
 pub use registry::RegistryCommand;
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
@@ -25,10 +29,12 @@ Examples:
   rapidbyte connector scaffold --name source-jira
   rapidbyte connector scaffold --name source-jira --lang python
   rapidbyte connector build connectors/source-jira
+  rapidbyte connector publish --registry acme --key acme.key
   rapidbyte connectors add acme/source-jira
 
 Environment:
   RAPIDBYTE_HOME        Where settings, state and connectors are kept [default: ~/.rapidbyte]
+  COSIGN_PASSWORD       What opens a private key
   DOCKER_CONFIG         Where credentials for registries are kept [default: ~/.docker]
   RAPIDBYTE_LOG         What is logged, by level and part: `info`, `warn,rapidbyte_engine=debug`
   RAPIDBYTE_LOG_FORMAT  `human` or `json`
@@ -89,6 +95,9 @@ pub enum Command {
     /// Where connectors come from
     #[command(subcommand)]
     Registry(RegistryCommand),
+    /// Keys to sign connectors with
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// What is remembered between runs
     #[command(subcommand)]
     State(StateCommand),
@@ -225,6 +234,10 @@ Examples:
     Test(TestArgs),
     /// Build and test a connector again, or run a pipeline with it, each time a file is saved
     Dev(DevArgs),
+    /// Publish a connector: build, test, sign and push it
+    Publish(PublishArgs),
+    /// Withdraw a version, so that nobody chooses it any more
+    Yank(YankArgs),
 }
 
 #[derive(Debug, ClapArgs)]

@@ -17,6 +17,11 @@ const COMMANDS: &[&[&str]] = &[
     &["connector", "scaffold"],
     &["connector", "sdk"],
     &["connector", "test"],
+    &["connector", "publish"],
+    &["connector", "yank"],
+    &["key"],
+    &["key", "generate"],
+    &["registry", "index"],
     &["connectors"],
     &["connectors", "add"],
     &["connectors", "audit"],
@@ -48,7 +53,7 @@ fn every_command_has_help_and_every_verb_examples() {
     for command in COMMANDS {
         let outcome = project.rapidbyte(command.iter().copied().chain(["--help"])).run().expect(0);
         assert_eq!(outcome.stderr, "", "{command:?}");
-        let is_group = matches!(command, ["schema" | "connector" | "connectors" | "registry" | "state"]);
+        let is_group = matches!(command, ["schema" | "connector" | "connectors" | "key" | "registry" | "state"]);
         assert!(
             is_group || outcome.stdout.contains("Examples:\n  rapidbyte "),
             "{command:?}:\n{}",

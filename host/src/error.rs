@@ -8,6 +8,8 @@ use rapidbyte_engine::Fault;
 use rapidbyte_install::InstallError;
 use rapidbyte_pipeline::DocumentErrors;
 use rapidbyte_publish::PushError;
+use rapidbyte_publish::index::IndexingError;
+use rapidbyte_trust::IndexError;
 use rapidbyte_scaffold::Error as Scaffold;
 use rapidbyte_wasm::ComponentError;
 use rapidbyte_wasm::network::cassette::CassetteError;
@@ -107,6 +109,10 @@ pub enum HostError {
     Install(Box<InstallError>),
     #[error(transparent)]
     Publish(#[from] PublishError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Indexing(#[from] IndexingError),
 }
 
 impl From<InstallError> for HostError {
@@ -132,6 +138,8 @@ impl HostError {
             Self::Cancelled => "cancelled",
             Self::Install(error) => error.code(),
             Self::Publish(error) => error.code(),
+            Self::Index(error) => error.code(),
+            Self::Indexing(error) => error.code(),
             Self::NoManifest { .. } => "connector_no_manifest",
             Self::NoCrate { .. } => "connector_no_crate",
             Self::NoTool { .. } | Self::NoComponentizer { .. } => "tool_missing",
@@ -170,6 +178,11 @@ impl HostError {
             },
             Self::Publish(PublishError::Push(PushError::Registry(_))) => Actor::Remote,
             Self::Publish(_) => Actor::Connector,
+            Self::Index(IndexError::Registry(_) | IndexError::Missing { .. })
+            | Self::Indexing(IndexingError::Registry(_)) => Actor::Remote,
+            Self::Indexing(IndexingError::NoRelease { .. }) => Actor::Typist,
+            Self::Indexing(IndexingError::Key(_)) => Actor::Environment,
+            Self::Index(_) => Actor::Judge,
             Self::NoManifest { .. }
             | Self::NoCrate { .. }
             | Self::BadSchema { .. }
@@ -197,6 +210,10 @@ impl HostError {
         Some(match self {
             Self::Install(error) => return error.hint(),
             Self::Publish(error) => return error.hint(),
+            Self::Index(error) => return error.hint().map(str::to_owned),
+            Self::Indexing(IndexingError::NoRelease { .. }) => {
+                "`rapidbyte registry index` makes it of what is there".to_owned()
+            }
             Self::UnknownStream { known, .. } => format!("it has `{known}`"),
             Self::NoManifest { .. } => "point to the folder of a connector, or to a built `.wasm` file".to_owned(),
             Self::NoTool { program: "cargo" | "rustc", .. } => {

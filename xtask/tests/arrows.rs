@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "rapidbyte-publish",
             "rapidbyte-registry",
             "rapidbyte-signing",
+            "rapidbyte-trust",
             "rapidbyte-wasm",
             "rapidbyte-state",
             "rapidbyte-scaffold",

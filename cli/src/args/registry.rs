@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use rapidbyte_host::packages::reference::RegistryRef;
+use jiff::SignedDuration;
+use rapidbyte_host::packages::reference::{PackageName, RegistryRef};
+use rapidbyte_host::pipeline::quantity;
 
 #[derive(Debug, Subcommand)]
 pub enum RegistryCommand {
@@ -38,6 +40,33 @@ Examples:
         /// Speak HTTP without encryption to it
         #[arg(long)]
         plain_http: bool,
+    },
+    /// Make a registry's index anew, for searching and listing
+    #[command(after_help = "\
+The index says which packages and versions there are, since when, and which were withdrawn. It is an artifact of the registry itself, \
+signed like a package, and good for --valid-for: make it anew after publishing, and before it expires. Packages are found where \
+the registry lists its repositories, and by the index that is there; others are named with --package.
+
+Examples:
+  rapidbyte registry index acme --key acme.key
+  rapidbyte registry index registry.example/acme --key acme.key --package source-jira --valid-for 7d
+  rapidbyte registry index dir:./registry")]
+    Index {
+        /// An alias, a server with a path on it, or a folder (`dir:PATH`)
+        #[arg(value_name = "REGISTRY", value_parser = registry_ref)]
+        registry: RegistryRef,
+        /// Sign with this private key; COSIGN_PASSWORD opens it, or its password is asked for
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// A package that is there (may be given several times)
+        #[arg(long = "package", value_name = "NAME", value_parser = package_name)]
+        packages: Vec<PackageName>,
+        /// How long it is good: `7d`, `12h`
+        #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
+        valid_for: SignedDuration,
+        /// Forget what the present index knows of dates and withdrawals
+        #[arg(long)]
+        anew: bool,
     },
     /// Forget a registry
     #[command(after_help = "\
@@ -102,4 +131,13 @@ pub fn registry_ref(text: &str) -> Result<RegistryRef, String> {
     text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| {
         format!("{}; {}", bad.why, bad.hint)
     })
+}
+
+fn package_name(text: &str) -> Result<PackageName, String> {
+    text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| format!("{}; {}", bad.why, bad.hint))
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let ms = quantity::parse_duration_ms(text)?;
+    Ok(SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX)))
 }

@@ -4,6 +4,7 @@
 mod check;
 mod connector;
 mod connectors;
+mod key;
 mod registry;
 mod run;
 mod schema;
@@ -14,10 +15,12 @@ use std::path::Path;
 use anyhow::Result;
 use rapidbyte_host::operations::connector::BuildOptions;
 use rapidbyte_host::operations::document::Document;
+use rapidbyte_host::operations::index::YankOptions;
 use rapidbyte_host::pipeline::render;
+use rapidbyte_host::publish::index::VALID_FOR;
 use rapidbyte_host::{Host, HostError};
 
-use crate::args::{CassetteArgs, Command, ConnectorCommand, SchemaCommand, StateCommand};
+use crate::args::{CassetteArgs, Command, ConnectorCommand, KeyCommand, SchemaCommand, StateCommand};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::printer::{Printer, paint};
@@ -50,7 +53,17 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
         Command::Connector(ConnectorCommand::Scaffold(args)) => {
             connector::scaffold::scaffold(&host, args, printer)
         }
+        Command::Connector(ConnectorCommand::Publish(args)) => {
+            connector::publish::publish(&host, args, settings, printer)
+        }
+        Command::Connector(ConnectorCommand::Yank(args)) => {
+            let (name, version) = args.version;
+            let registry = registry::from_here(args.registry);
+            let options = YankOptions { registry, name, version, undo: args.undo, valid_for: VALID_FOR };
+            connector::yank::yank(&host, options, args.key.as_deref(), settings, printer)
+        }
         Command::Connector(ConnectorCommand::Sdk) => connector::sdk::sdk(&host, printer),
+        Command::Key(KeyCommand::Generate { output }) => key::generate::generate(&output, settings, printer),
         Command::State(StateCommand::Show { pipeline, runs }) => {
             state::show::show(&host, &pipeline, runs, printer)
         }

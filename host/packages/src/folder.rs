@@ -125,6 +125,10 @@ impl Registry for FolderRegistry {
         &self.name
     }
 
+    async fn repositories(&self) -> Result<Option<Vec<String>>, RegistryError> {
+        FolderRegistry::repositories(self).map(Some)
+    }
+
     async fn tags(&self, repository: &str) -> Result<Vec<String>, RegistryError> {
         let index = self.index(repository)?;
         Ok(index.manifests.iter().filter_map(|entry| entry.annotations.get(REF_NAME).cloned()).collect())

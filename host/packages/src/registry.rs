@@ -25,6 +25,11 @@ pub trait Registry: Send + Sync {
     /// What it is called in messages: `oci://registry.example/acme`, `dir:./registry`.
     fn name(&self) -> &str;
 
+    /// Every repository, in no order; none where the registry does not tell, as most servers do not.
+    async fn repositories(&self) -> Result<Option<Vec<String>>, RegistryError> {
+        Ok(None)
+    }
+
     /// All tags, in no order. Empty where there is no such repository.
     async fn tags(&self, repository: &str) -> Result<Vec<String>, RegistryError>;
 

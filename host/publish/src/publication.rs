@@ -203,7 +203,7 @@ fn package(packed: &Packed, component: Bytes) -> Item {
 }
 
 /// A statement, signed where there is a key.
-fn said(
+pub(crate) fn said(
     what: &str,
     statement: &Statement,
     about: &Digest,

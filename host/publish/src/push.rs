@@ -84,7 +84,7 @@ pub async fn push(
     let digest = publication.digest();
     let (name, version) = (&publication.name, &publication.version);
     must_be_new(registry, repository, name, version, Some(&digest)).await?;
-    let mut push = Push { registry, repository, observe, sent_bytes: 0, present_bytes: 0 };
+    let mut push = Push::new(registry, repository, observe);
     push.item(&publication.package).await?;
     // What an attempt before this one has said already.
     let evidence = match &publication.signature {
@@ -122,7 +122,8 @@ pub async fn push(
     Ok(Pushed { digest, sent_bytes: push.sent_bytes, present_bytes: push.present_bytes })
 }
 
-struct Push<'a> {
+/// One push under way.
+pub(crate) struct Push<'a> {
     registry: &'a dyn Registry,
     repository: &'a str,
     observe: &'a mut (dyn FnMut(Step<'_>) + Send),
@@ -130,7 +131,15 @@ struct Push<'a> {
     present_bytes: u64,
 }
 
-impl Push<'_> {
+impl<'a> Push<'a> {
+    pub(crate) fn new(
+        registry: &'a dyn Registry,
+        repository: &'a str,
+        observe: &'a mut (dyn FnMut(Step<'_>) + Send),
+    ) -> Self {
+        Push { registry, repository, observe, sent_bytes: 0, present_bytes: 0 }
+    }
+
     fn present(&mut self, what: &str, bytes: u64) {
         self.present_bytes += bytes;
         (self.observe)(Step::Present { what, bytes });
@@ -148,7 +157,7 @@ impl Push<'_> {
     }
 
     /// A manifest under its digest alone, after its blobs.
-    async fn item(&mut self, item: &Item) -> Result<(), RegistryError> {
+    pub(crate) async fn item(&mut self, item: &Item) -> Result<(), RegistryError> {
         for blob in &item.blobs {
             self.blob(&item.what, &blob.descriptor, &blob.bytes).await?;
         }
@@ -158,7 +167,7 @@ impl Push<'_> {
     }
 
     /// Adds the older form of the signature to those that others may have put there.
-    async fn sign_simply(&mut self, digest: &Digest, signed: &Signed) -> Result<(), RegistryError> {
+    pub(crate) async fn sign_simply(&mut self, digest: &Digest, signed: &Signed) -> Result<(), RegistryError> {
         let tag = simple::tag(digest);
         let mut layers = match self.registry.resolve(self.repository, &tag).await? {
             None => Vec::new(),

@@ -146,6 +146,40 @@ impl Registry for ServerRegistry {
         self.client.name()
     }
 
+    async fn repositories(&self) -> Result<Option<Vec<String>>, RegistryError> {
+        #[derive(Deserialize)]
+        struct Page {
+            repositories: Option<Vec<String>>,
+        }
+        let mut request = self.client.request(Method::GET, "", "", Access::Pull)?;
+        request.url.set_path("/v2/_catalog");
+        request.url.query_pairs_mut().append_pair("n", &TAGS_PER_PAGE.to_string());
+        let mut all = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let response = match self.client.send(&request).await {
+                Ok(response) if response.status() == StatusCode::NOT_FOUND => return Ok(None),
+                Ok(response) => response,
+                // Servers of many users tell nobody.
+                Err(RegistryError::Unauthorized { .. } | RegistryError::Refused { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let next = next_page(response.headers(), &request.url);
+            let body = self.client.bounded(response, "a list of repositories", ANSWER_BYTES_MAX).await?;
+            let page: Page = serde_json::from_slice(&body)
+                .map_err(|error| self.client.malformed("a list of repositories", error.to_string()))?;
+            all.extend(page.repositories.unwrap_or_default());
+            if all.len() > ENTRIES_MAX {
+                let message = format!("it has more than {ENTRIES_MAX}");
+                return Err(self.client.malformed("a list of repositories", message));
+            }
+            match next {
+                Some(next) if next.origin() == request.url.origin() => request.url = next,
+                _ => return Ok(Some(all)),
+            }
+        }
+        Ok(Some(all))
+    }
+
     async fn tags(&self, repository: &str) -> Result<Vec<String>, RegistryError> {
         #[derive(Deserialize)]
         struct Page {

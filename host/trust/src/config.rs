@@ -10,6 +10,7 @@
 //! namespace = "team"                   # only what lies below this path of it
 //! level = "require"                    # the default of a rule
 //! keys = ["keys/acme.pub"]             # files beside this one, or the PEM itself
+//! native-keys = ["keys/native.pub"]    # may also vouch for compiled code
 //! require-conformance = true           # and a certificate of the conformance suite, signed by one of the keys
 //! ```
 
@@ -63,6 +64,9 @@ pub struct RuleConfig {
     /// Paths, or PEM.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// Paths, or PEM, of keys that are trusted with compiled code, too, which no sandbox holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub native_keys: Vec<String>,
     #[serde(default)]
     pub require_conformance: bool,
 }

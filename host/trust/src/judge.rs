@@ -49,7 +49,7 @@ pub enum Signer {
 }
 
 impl Signer {
-    fn key(key: &PublicKey) -> Self {
+    pub(crate) fn key(key: &PublicKey) -> Self {
         Signer::Key { fingerprint: key.fingerprint() }
     }
 }

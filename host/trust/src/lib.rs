@@ -29,6 +29,7 @@ pub mod evidence;
 pub mod index;
 pub mod judge;
 pub mod limits;
+pub mod native;
 pub mod policy;
 pub mod refusal;
 
@@ -36,5 +37,6 @@ pub use config::{Level, RuleConfig, TrustConfig};
 pub use evidence::{Evidence, gather};
 pub use index::{IndexError, OpenedIndex, open_index};
 pub use judge::{Signer, Subject, Trusted, judge, judge_installed};
+pub use native::{Platform, TrustedNative, fetch_native};
 pub use policy::{Places, Policy, PolicyError};
 pub use refusal::Refusal;

@@ -10,6 +10,8 @@ pub const SIGNATURE_BYTES_MAX: u64 = 1 << 20;
 pub const CONCURRENT_REQUESTS_MAX: usize = 4;
 /// Other manifests that signatures found here turn out to be about, looked up to say what they are.
 pub const OTHER_SUBJECTS_MAX: usize = 8;
+/// Compiled code of one component: several times the component.
+pub const NATIVE_BYTES_MAX: u64 = 4 * rapidbyte_packages::limits::COMPONENT_BYTES_MAX;
 /// A public key's file.
 pub const KEY_FILE_BYTES_MAX: u64 = 16 << 10;
 

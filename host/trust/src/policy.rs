@@ -134,12 +134,13 @@ pub(crate) struct Rule {
     scope: Scope,
     pub level: Level,
     pub keys: Vec<PublicKey>,
+    pub native_keys: Vec<PublicKey>,
     pub require_conformance: bool,
 }
 
 impl Rule {
     fn new(scope: Scope, level: Level) -> Self {
-        Rule { scope, level, keys: Vec::new(), require_conformance: false }
+        Rule { scope, level, keys: Vec::new(), native_keys: Vec::new(), require_conformance: false }
     }
 
     pub fn trusts_nobody(&self) -> bool {
@@ -220,6 +221,11 @@ impl Policy {
         self.rule(subject).level != Level::Off || self.asks_for_conformance(subject)
     }
 
+    /// Whether anybody is trusted with compiled code of a package.
+    pub fn trusts_code(&self, subject: &Subject<'_>) -> bool {
+        !self.rule(subject).native_keys.is_empty()
+    }
+
     pub(crate) fn asks_for_conformance(&self, subject: &Subject<'_>) -> bool {
         self.require_conformance || self.rule(subject).require_conformance
     }
@@ -248,6 +254,7 @@ fn resolve_rule(written: &RuleConfig, places: &Places<'_>) -> Result<Rule, Polic
     };
     Ok(Rule {
         keys: keys(&written.keys)?,
+        native_keys: keys(&written.native_keys)?,
         require_conformance: written.require_conformance,
         ..Rule::new(Scope::of(registry, namespace), written.level)
     })

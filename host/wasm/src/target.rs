@@ -50,6 +50,18 @@ impl NativeTarget {
         NativeTarget::ALL.into_iter().find(|target| target.triple() == triple)
     }
 
+    /// This machine's, if it is one of them.
+    pub fn here() -> Option<Self> {
+        let system = match std::env::consts::OS {
+            "macos" => "apple",
+            system => system,
+        };
+        let fits = |target: &NativeTarget| {
+            target.triple().starts_with(std::env::consts::ARCH) && target.triple().contains(system)
+        };
+        NativeTarget::ALL.into_iter().find(fits)
+    }
+
     fn is_windows(self) -> bool {
         matches!(self, NativeTarget::WindowsX86_64 | NativeTarget::WindowsArm64)
     }
@@ -74,6 +86,29 @@ pub struct NativeCode {
 }
 
 impl Engine {
+    /// What code for this machine is called, if others can compile for it: its platform, and the engine that takes it.
+    pub fn platform(&self) -> Option<(NativeTarget, String)> {
+        let target = NativeTarget::here()?;
+        let compiler = compiler(target).ok()?;
+        Some((target, engine_name(&compiler)))
+    }
+
+    /// Takes code of a component that somebody else has compiled, as if it had been compiled here. Answers whether this engine
+    /// on this processor does.
+    ///
+    /// # Safety
+    ///
+    /// The code runs as it is, in no sandbox: whoever vouches for it must be trusted like whoever made this program.
+    pub unsafe fn adopt(&self, component: &[u8], code: &[u8]) -> bool {
+        // SAFETY: the caller vouches for the code. Wasmtime checks that it is of this version and for this processor.
+        if let Err(error) = unsafe { wasmtime::component::Component::deserialize(self.wasmtime(), code) } {
+            tracing::debug!(%error, "compiled code of others does not fit");
+            return false;
+        }
+        keep(self.cache(), &ComponentDigest::of(component), code);
+        self.cache().is_some()
+    }
+
     /// Compiles the component at `path` for a platform, or finds what was compiled before. Blocks for seconds.
     pub fn compile_for(&self, path: &Path, target: NativeTarget) -> Result<NativeCode, ComponentError> {
         let unreadable = |source| ComponentError::Read { path: path.display().to_string(), source };
@@ -134,17 +169,7 @@ mod tests {
                 taken.push(target);
             }
         }
-        let here: Vec<_> = NativeTarget::ALL
-            .into_iter()
-            .filter(|target| {
-                let triple = target.triple();
-                triple.starts_with(std::env::consts::ARCH)
-                    && triple.contains(match std::env::consts::OS {
-                        "macos" => "apple",
-                        os => os,
-                    })
-            })
-            .collect();
+        let here: Vec<_> = NativeTarget::here().into_iter().collect();
         assert_eq!(taken, here);
     }
 

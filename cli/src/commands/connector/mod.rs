@@ -2,6 +2,8 @@
 
 pub mod build;
 pub mod dev;
+pub mod publish;
 pub mod scaffold;
 pub mod sdk;
 pub mod test;
+pub mod yank;

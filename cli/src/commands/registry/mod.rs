@@ -1,6 +1,7 @@
 //! `rapidbyte registry`: where packages come from.
 
 mod add;
+mod index;
 mod list;
 mod login;
 mod logout;
@@ -9,6 +10,7 @@ mod serve;
 
 use anyhow::Result;
 use rapidbyte_host::Host;
+use rapidbyte_host::operations::index::IndexOptions;
 use rapidbyte_host::packages::reference::RegistryRef;
 
 use crate::args::RegistryCommand;
@@ -27,6 +29,10 @@ pub fn dispatch(
         RegistryCommand::Add { alias, registry, default, ca, plain_http } => {
             let options = add::AddOptions { alias, registry, default, ca, plain_http };
             add::add(options, settings, printer)
+        }
+        RegistryCommand::Index { registry, key, packages, valid_for, anew } => {
+            let options = IndexOptions { registry: from_here(registry), names: packages, valid_for, anew };
+            index::index(host, options, key.as_deref(), settings, printer)
         }
         RegistryCommand::Remove { alias } => remove::remove(&alias, settings, printer),
         RegistryCommand::Login { registry, username, password_stdin } => {

@@ -114,6 +114,7 @@ fn at_level(level: Level, keys: &[&PrivateKey]) -> Policy {
         namespace: None,
         level,
         keys: pem,
+        native_keys: Vec::new(),
         require_conformance: false,
     };
     let config = crate::TrustConfig { level: None, rules: vec![rule] };
