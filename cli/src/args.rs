@@ -258,15 +258,8 @@ pub struct TestArgs {
     /// A component, or a connector crate's folder
     #[arg(value_name = "PATH", default_value = ".")]
     pub path: PathBuf,
-    /// A key of the connector's config, over the fixture's (may be given several times)
-    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub config: Vec<(String, String)>,
-    /// A fixture in place of the `conformance.yaml` beside the connector
-    #[arg(long, value_name = "FILE")]
-    pub config_file: Option<PathBuf>,
-    /// Only this clause (may be given several times)
-    #[arg(long = "clause", value_name = "NAME")]
-    pub clauses: Vec<String>,
+    #[command(flatten)]
+    pub trial: TrialArgs,
     /// Show the clauses and test nothing
     #[arg(long)]
     pub list: bool,
@@ -302,6 +295,16 @@ pub struct DevArgs {
     /// Run this pipeline in place of the tests
     #[arg(long, value_name = "PIPELINE", conflicts_with_all = ["config", "config_file", "clauses"])]
     pub run: Option<PathBuf>,
+    #[command(flatten)]
+    pub trial: TrialArgs,
+    /// Serve connectors from this recording instead of the network
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
+}
+
+/// What a connector is tested with, and against.
+#[derive(Debug, ClapArgs)]
+pub struct TrialArgs {
     /// A key of the connector's config, over the fixture's (may be given several times)
     #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
     pub config: Vec<(String, String)>,
@@ -311,9 +314,6 @@ pub struct DevArgs {
     /// Only this clause (may be given several times)
     #[arg(long = "clause", value_name = "NAME")]
     pub clauses: Vec<String>,
-    /// Serve connectors from this recording instead of the network
-    #[arg(long, value_name = "DIR")]
-    pub replay: Option<PathBuf>,
 }
 
 /// How a report is written.

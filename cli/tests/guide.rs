@@ -1,14 +1,14 @@
-//! The guide for connector authors, followed to the letter: every shell block of `docs/connectors.md` is run, in order, by one
-//! shell in a home that has nothing, and what the page shows as output is what comes.
+//! The guides for connector authors, followed to the letter: every shell block of a page is run, in order, by one shell in a
+//! home that has nothing, and what the page shows as output is what comes.
 
 mod support;
 
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use support::{Project, RAPIDBYTE, Scaffolded, repository};
-
-const PAGE: &str = "docs/connectors.md";
+use xtask::guests;
 
 /// A fenced block of the page.
 #[derive(Debug, PartialEq)]
@@ -75,9 +75,9 @@ fn steady(text: &str, project: &Project) -> String {
     steady
 }
 
-#[test]
-fn every_command_of_the_guide_does_what_the_guide_says() {
-    let page = std::fs::read_to_string(repository().join(PAGE)).expect("the guide");
+/// Does all that a page says.
+fn follow(page: &str, environment: &[(&str, OsString)]) {
+    let page = std::fs::read_to_string(repository().join(page)).expect("the guide");
     let blocks = blocks(&page);
     assert!(blocks.len() >= 8, "the guide shows what to type: {blocks:?}");
     let project = Project::new();
@@ -113,6 +113,7 @@ fn every_command_of_the_guide_does_what_the_guide_says() {
     target.set(&mut shell);
     // Another test may have the fixture server's usual port.
     shell.env("API_PORT", free.to_string()).env("API_URL", format!("http://127.0.0.1:{free}/v1"));
+    shell.envs(environment.iter().map(|(name, value)| (name, value)));
     let status = shell.status().expect("bash starts");
 
     let mut wrong = Vec::new();
@@ -130,6 +131,21 @@ fn every_command_of_the_guide_does_what_the_guide_says() {
         .rev()
         .find_map(|(commands, _, file)| Some(format!("{commands}\n{}", std::fs::read_to_string(file).ok()?)));
     assert!(status.success(), "{}", last.unwrap_or_default());
+}
+
+#[test]
+fn the_guide_for_rust_is_true() {
+    follow("docs/connectors.md", &[]);
+}
+
+#[test]
+fn the_guide_for_python_is_true() {
+    follow("docs/connectors-python.md", &support::guest_tools(&guests::PYTHON).offline());
+}
+
+#[test]
+fn the_guide_for_javascript_is_true() {
+    follow("docs/connectors-js.md", &support::guest_tools(&guests::JAVASCRIPT).offline());
 }
 
 #[test]

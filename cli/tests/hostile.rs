@@ -426,8 +426,15 @@ fn bundles_that_were_tampered_with_install_nothing() {
     refuse(&entry("../../escaped", b"x"), 5, "bundle_malformed");
     refuse(&entry("/tmp/escaped", b"x"), 5, "bundle_malformed");
     refuse(&entry("bundle.json", b"{}"), 5, "bundle_malformed");
-    let evil = br#"{"version":1,"packages":[{"name":"a","version":"1.0.0","source":"dir:/x","repository":"a","manifest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","folder":"../.."}]}"#;
-    refuse(&entry("bundle.json", evil), 5, "bundle_malformed");
+    for (folder, repository) in
+        [("../..", "source-a"), ("0", "../../source-a"), ("0", "/etc"), ("0", "acme/source-a")]
+    {
+        let evil = format!(
+            r#"{{"version":1,"packages":[{{"name":"source-a","version":"1.0.0","source":"dir:/x","repository":"{repository}","manifest":"sha256:{}","folder":"{folder}"}}]}}"#,
+            "0".repeat(64)
+        );
+        refuse(&entry("bundle.json", evil.as_bytes()), 5, "bundle_malformed");
+    }
     // A byte of the component.
     let mut flipped = good.clone();
     let middle = flipped.len() / 2;

@@ -4,22 +4,16 @@
 mod support;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{Invocation, Project};
+use support::{FixtureServer, Invocation, Project};
+use xtask::guests;
 
 /// A language, by what one types in it.
 struct Language {
-    flag: &'static str,
-    /// As the README says.
-    install: &'static str,
-    /// What the installed tools are in.
-    tools: &'static str,
-    /// What says which tools those are.
-    requirements: &'static str,
+    tools: &'static guests::Language,
     unit_tests: &'static [&'static str],
     server: &'static [&'static str],
     /// The source file that is changed.
@@ -27,21 +21,15 @@ struct Language {
 }
 
 const PYTHON: Language = Language {
-    flag: "python",
-    install: "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
-    tools: ".venv",
-    requirements: "requirements.txt",
+    tools: &guests::PYTHON,
     unit_tests: &["python3", "-B", "-m", "unittest"],
-    server: &["python3", "-B", "fixtures/server.py", "0"],
+    server: &["python3", "-B", "fixtures/server.py"],
     connector: "src/connector.py",
 };
 const JAVASCRIPT: Language = Language {
-    flag: "js",
-    install: "npm install",
-    tools: "node_modules",
-    requirements: "package.json",
+    tools: &guests::JAVASCRIPT,
     unit_tests: &["node", "--test"],
-    server: &["node", "fixtures/server.js", "0"],
+    server: &["node", "fixtures/server.js"],
     connector: "src/connector.js",
 };
 
@@ -60,12 +48,13 @@ struct Scaffolded {
 impl Scaffolded {
     fn new(language: &'static Language, name: &'static str) -> Self {
         let project = Project::new();
-        let scaffold = ["connector", "scaffold", "--name", name, "--lang", language.flag];
+        let scaffold = ["connector", "scaffold", "--name", name, "--lang", language.tools.name];
         let outcome =
             project.rapidbyte(scaffold).env("RAPIDBYTE_HOME", target().join("home")).run().expect(0);
         assert_eq!(outcome.stdout, format!("{name}\n"));
-        let tools = installed(language, &project.path(name));
-        std::os::unix::fs::symlink(tools, project.path(name).join(language.tools)).expect("a link");
+        let tools = support::guest_tools(language.tools);
+        let link = project.path(name).join(language.tools.tools);
+        std::os::unix::fs::symlink(tools.folder, link).expect("a link");
         Scaffolded { project, language, name }
     }
 
@@ -147,58 +136,6 @@ impl Scaffolded {
     }
 }
 
-/// The tools of a language, installed once below the target folder as the README says, from a project's own list.
-fn installed(language: &Language, project: &Path) -> PathBuf {
-    let _one = one_at_a_time(&format!("install-{}", language.flag));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest-tools").join(language.flag);
-    let (tools, stamp) = (folder.join(language.tools), folder.join("installed"));
-    // The project's name is in it, which is no matter to the tools.
-    let wanted = std::fs::read_to_string(project.join(language.requirements)).expect("the list");
-    let wanted: String = wanted.lines().filter(|line| !line.contains("\"name\"")).collect();
-    if tools.exists() && std::fs::read_to_string(&stamp).is_ok_and(|present| present == wanted) {
-        return tools;
-    }
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::copy(project.join(language.requirements), folder.join(language.requirements)).expect("a copy");
-    let output = Command::new("sh").args(["-c", language.install]).current_dir(&folder).output().expect("sh");
-    assert!(
-        output.status.success(),
-        "`{}` failed; these tests need Python 3 with venv, Node.js with npm, and a network for the first time:\n{}{}",
-        language.install,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    std::fs::write(&stamp, wanted).expect("a stamp");
-    tools
-}
-
-/// The fixture server, until it is dropped.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(scaffolded: &Scaffolded) -> Self {
-        let mut command = scaffolded.command(scaffolded.language.server);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        stdout.read_line(&mut line).expect("a line");
-        let url = line.trim().rsplit(' ').next().expect("a URL").to_owned();
-        assert!(url.starts_with("http://127.0.0.1:"), "{line}");
-        Server { child, url }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Held until it is dropped, also against other processes: runners start one for each test.
 fn one_at_a_time(what: &str) -> File {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{what}.lock"));
@@ -218,7 +155,7 @@ fn source(language: &'static Language) {
     scaffolded.unit_tests_pass();
     let built = scaffolded.builds();
     assert_eq!((&built["connector"], &built["role"]), (&"source-jira@0.1.0".into(), &"source".into()));
-    let server = Server::start(&scaffolded);
+    let server = FixtureServer::start(&mut scaffolded.command(language.server));
     let url = Some(server.url.as_str());
     scaffolded.conforms(url);
     assert_eq!((scaffolded.run(url), scaffolded.run(url)), (7, 0));
@@ -310,11 +247,11 @@ fn a_transform_in_javascript() {
 fn a_missing_tool_is_named_with_what_installs_it() {
     for (language, name) in [(&PYTHON, "source-python"), (&JAVASCRIPT, "source-js")] {
         let project = Project::new();
-        let scaffold = ["connector", "scaffold", "--name", name, "--lang", language.flag];
+        let scaffold = ["connector", "scaffold", "--name", name, "--lang", language.tools.name];
         project.rapidbyte(scaffold).run().expect(0);
         let outcome = project.rapidbyte(["connector", "build", name]).run();
         assert_ne!(outcome.status.code(), Some(0));
         assert!(outcome.stderr.contains("is not installed"), "{}", outcome.text());
-        assert!(outcome.stderr.contains(language.install), "{}", outcome.text());
+        assert!(outcome.stderr.contains(language.tools.install), "{}", outcome.text());
     }
 }

@@ -5,6 +5,7 @@ mod support;
 
 use rapidbyte_host::core::ConnectorRole;
 use rapidbyte_packages::index::{Entry, PackageIndex, Release};
+use rapidbyte_registry::{ServerOptions, ServerRegistry};
 use registry_fixtures::{DockerRegistry, PASSWORD, USER};
 use serde_json::Value;
 use support::registry::{
@@ -353,6 +354,45 @@ fn servers_are_logged_in_to_and_out_of() {
     run(&["connectors", "verify", "source-file"]).run().expect(6);
     assert_outcome!("login_to_a_folder", run(&["registry", "login", "dir:x"]).run().expect(2));
     assert_outcome!("login_without_a_terminal", run(&["registry", "login", "acme"]).run().expect(2));
+}
+
+#[test]
+fn a_registry_with_a_certificate_of_its_own_is_believed_when_that_is_named() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let server = DockerRegistry::start_tls(&made.cert.pem(), &made.signing_key.serialize_pem()).unwrap();
+    let host = server.host().replace("127.0.0.1", "localhost");
+    let project = Project::new();
+    project.write("ca.pem", made.cert.pem());
+    let packed = support::registry::packed(&source());
+    let options = ServerOptions {
+        roots_pem: Some(made.cert.pem()),
+        plain_http: Some(false),
+        ..ServerOptions::default()
+    };
+    let registry = ServerRegistry::new(&host, &options).unwrap();
+    support::registry::push(&registry, "acme", &source(), &packed, false);
+
+    let config = project.home().join(".rapidbyte/config.toml");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let add =
+        || project.rapidbyte(["connectors", "add", "lab/source-file", "--yes", "--format", "json"]).run();
+    // This machine is spoken to in plain HTTP unless that is ruled out.
+    let url = format!("[registries.lab]\nurl = \"{host}/acme\"\nplain-http = false\n");
+    std::fs::write(&config, &url).unwrap();
+    let unknown = add().expect(6);
+    assert_eq!(code(&unknown), "registry_unreachable");
+    assert!(unknown.stderr.contains("certificate"), "{}", unknown.text());
+    std::fs::write(&config, format!("{url}ca = \"{}\"\n", project.path("ca.pem").display())).unwrap();
+    add().expect(0);
+    std::fs::write(&config, format!("{url}ca = \"{}\"\n", project.path("missing.pem").display())).unwrap();
+    let missing =
+        project.rapidbyte(["connectors", "verify", "source-file", "--format", "json"]).run().expect(4);
+    assert_eq!(code(&missing), "file");
+    project.write("empty.pem", "");
+    std::fs::write(&config, format!("{url}ca = \"{}\"\n", project.path("empty.pem").display())).unwrap();
+    let empty =
+        project.rapidbyte(["connectors", "verify", "source-file", "--format", "json"]).run().expect(6);
+    assert_eq!(code(&empty), "registry_refused");
 }
 
 #[cfg(unix)]

@@ -3,12 +3,11 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{Invocation, Project, Scaffolded};
+use support::{FixtureServer, Invocation, Project, Scaffolded};
 
 /// A scaffolded project, and the folder that it is built in while this test has it.
 struct Scaffold {
@@ -99,32 +98,6 @@ impl Scaffold {
     }
 }
 
-/// The fixture server, until it is dropped.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(scaffold: &Scaffold) -> Self {
-        let mut command = scaffold.command(&["run", "--quiet", "--example", "fixture_server"]);
-        let mut child = command.env("API_PORT", "0").stdout(Stdio::piped()).spawn().expect("cargo starts");
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        stdout.read_line(&mut line).expect("a line");
-        let url = line.trim().rsplit(' ').next().expect("a URL").to_owned();
-        assert!(url.starts_with("http://127.0.0.1:"), "{line}");
-        Server { child, url }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn append(path: &Path, from: &str, to: &str) {
     let text = std::fs::read_to_string(path).expect("a fixture");
     assert!(text.trim_end().ends_with(from), "{text}");
@@ -135,7 +108,8 @@ fn append(path: &Path, from: &str, to: &str) {
 #[test]
 fn a_source_conforms_and_moves_only_what_is_new() {
     let source = Scaffold::make("source-issues");
-    let server = Server::start(&source);
+    let server =
+        FixtureServer::start(&mut source.command(&["run", "--quiet", "--example", "fixture_server"]));
     let server_url = server.url.clone();
     let at = [("API_URL", server_url.as_str())];
     let cassette = "source-issues/fixtures/cassette";

@@ -29,11 +29,20 @@ pub struct DockerRegistry {
 impl DockerRegistry {
     /// Starts one, which wants [`USER`] and [`PASSWORD`] if `guarded`.
     pub fn start(guarded: bool) -> Result<Self> {
+        Self::start_with(guarded, None)
+    }
+
+    /// Starts one that speaks HTTPS with this certificate and key, both PEM.
+    pub fn start_tls(certificate: &str, key: &str) -> Result<Self> {
+        Self::start_with(false, Some((certificate, key)))
+    }
+
+    fn start_with(guarded: bool, tls: Option<(&str, &str)>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("rapidbyte-registry-").tempdir()?;
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-            match start(folder.path(), port, guarded) {
+            match start(folder.path(), port, guarded, tls) {
                 Ok(server) => return Ok(DockerRegistry { server, port, folder }),
                 Err(error) => last = Some(error),
             }
@@ -60,12 +69,25 @@ impl Drop for DockerRegistry {
     }
 }
 
-fn start(folder: &Path, port: u16, guarded: bool) -> Result<Child> {
+fn start(folder: &Path, port: u16, guarded: bool, tls: Option<(&str, &str)>) -> Result<Child> {
     let passwords = folder.join("htpasswd");
     fs::write(&passwords, format!("{USER}:{PASSWORD_HASH}\n"))?;
     let auth = match guarded {
         true => format!("auth: {{ htpasswd: {{ realm: tests, path: '{}' }} }}\n", passwords.display()),
         false => String::new(),
+    };
+    let tls = match tls {
+        Some((certificate, key)) => {
+            let (certificate_file, key_file) = (folder.join("tls.pem"), folder.join("tls.key"));
+            fs::write(&certificate_file, certificate)?;
+            fs::write(&key_file, key)?;
+            format!(
+                ", tls: {{ certificate: '{}', key: '{}' }}",
+                certificate_file.display(),
+                key_file.display()
+            )
+        }
+        None => String::new(),
     };
     let config = folder.join("config.yml");
     fs::write(
@@ -73,7 +95,7 @@ fn start(folder: &Path, port: u16, guarded: bool) -> Result<Child> {
         format!(
             "version: 0.1\nlog: {{ level: error, accesslog: {{ disabled: true }} }}\n\
              storage: {{ filesystem: {{ rootdirectory: '{}' }}, delete: {{ enabled: true }} }}\n\
-             http: {{ addr: '127.0.0.1:{port}' }}\n{auth}",
+             http: {{ addr: '127.0.0.1:{port}'{tls} }}\n{auth}",
             folder.join("data").display()
         ),
     )?;

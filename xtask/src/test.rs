@@ -1,6 +1,7 @@
 //! Every test of both workspaces, in one profile and one set of features.
 
 use anyhow::{Result, bail};
+use xtask::guests;
 use xtask::postgres::binaries;
 
 use crate::process::{Step, Workspace};
@@ -13,6 +14,10 @@ const COMPONENTS: &str = "RAPIDBYTE_TEST_COMPONENTS";
 pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
     tools::ensure_wasm_target(workspace)?;
     let postgres = tools::ensure_postgres()?;
+    let guest_tools = workspace.target().join("guest-tools");
+    for language in guests::ALL {
+        language.ensure(&guest_tools)?;
+    }
     let nextest = tools::has_nextest(workspace);
     let product = |arguments: &[&str]| workspace.cargo(arguments.iter().copied());
     let guests = |arguments: &[&str]| product(arguments).directory(workspace.connectors());
@@ -46,6 +51,7 @@ pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
         // A changed snapshot is a failure, never a file that waits for review.
         let step = step.env("INSTA_UPDATE", "no");
         let step = step.env(binaries::VARIABLE, &postgres).env(COMPONENTS, &components);
+        let step = step.env(guests::VARIABLE, &guest_tools);
         if let Err(error) = step.run() {
             eprintln!("error: {error:#}");
             failed.push(name);

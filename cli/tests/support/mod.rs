@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 
+use xtask::guests;
+
 /// The binary under test.
 pub const RAPIDBYTE: &str = env!("CARGO_BIN_EXE_rapidbyte");
 
@@ -56,6 +58,40 @@ pub fn components() -> PathBuf {
 
 /// Where `cargo xtask test` has put the components.
 const COMPONENTS: &str = "RAPIDBYTE_TEST_COMPONENTS";
+
+/// What makes components of another language. `cargo xtask test` has installed it; who runs a test alone gets it installed here.
+pub fn guest_tools(language: &guests::Language) -> guests::Tools {
+    let here = || Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest-tools");
+    let folder = std::env::var_os(guests::VARIABLE).map_or_else(here, PathBuf::from);
+    language.ensure(&folder).expect("the tools can be installed")
+}
+
+/// The server that stands for the API of a scaffolded source, until it is dropped.
+pub struct FixtureServer {
+    child: Child,
+    pub url: String,
+}
+
+impl FixtureServer {
+    /// Starts it on a free port, by the command that a project has for it.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child =
+            command.env("API_PORT", "0").stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        stdout.read_line(&mut line).expect("a line");
+        let url = line.trim().rsplit(' ').next().expect("a URL").to_owned();
+        assert!(url.starts_with("http://127.0.0.1:"), "{line}");
+        FixtureServer { child, url }
+    }
+}
+
+impl Drop for FixtureServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// A `RAPIDBYTE_HOME` that all tests share, for the compiled connectors in it: they are named by what they are made of, so
 /// they cannot be the wrong ones. Whoever looks at state needs another.

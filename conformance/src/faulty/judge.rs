@@ -11,6 +11,8 @@ enum Expected {
     Success,
     /// An error that a retry may mend.
     Transient,
+    /// One that a retry may mend, or the host's own: the import's list of errors does not tell them apart.
+    TransientOrInternal,
     /// What the host answered, handed on.
     Category(ErrorCategory),
     /// It was ended; the host speaks for it.
@@ -20,11 +22,13 @@ enum Expected {
 fn expected(fault: &Fault) -> Expected {
     match (fault.kind(), fault.import()) {
         (FaultKind::Delay { .. }, _) => Expected::Success,
-        // A write of all bytes that is cut short is a connection that broke.
-        (FaultKind::CutShort { .. }, Import::TcpWrite) => Expected::Transient,
+        // A write of all bytes, or an answer, that is cut short is a connection that broke.
+        (FaultKind::CutShort { .. }, Import::TcpWrite | Import::HttpResponse) => Expected::Transient,
         (FaultKind::CutShort { .. }, _) => Expected::Success,
-        (FaultKind::Reset, _) | (FaultKind::Refuse, Import::TcpConnect) => Expected::Transient,
+        (FaultKind::Reset, _) => Expected::Transient,
+        (FaultKind::Refuse, Import::TcpConnect | Import::HttpRequest) => Expected::Transient,
         (FaultKind::Refuse, _) => Expected::Category(ErrorCategory::Permission),
+        (FaultKind::HostError, Import::HttpRequest) => Expected::TransientOrInternal,
         (FaultKind::HostError, _) => Expected::Category(ErrorCategory::Internal),
         (FaultKind::Trap | FaultKind::Kill, _) => Expected::Gone,
     }
@@ -38,6 +42,10 @@ impl Expected {
             Expected::Transient => {
                 matches!(error.category, TransientNetwork | TransientDb) && error.retryable
             }
+            Expected::TransientOrInternal => {
+                let internal = Expected::Category(ErrorCategory::Internal);
+                Expected::Transient.allows(error) || internal.allows(error)
+            }
             Expected::Category(category) => error.category == *category && !error.retryable,
             Expected::Gone => matches!(error.code.as_str(), "guest_trapped" | "killed"),
         }
@@ -47,6 +55,9 @@ impl Expected {
         match self {
             Expected::Success => "success: a slow or short call is no failure".to_owned(),
             Expected::Transient => "a retryable `transient-network` or `transient-db` error".to_owned(),
+            Expected::TransientOrInternal => {
+                "a retryable `transient-network` error, or an `internal` one that is not".to_owned()
+            }
             Expected::Category(category) => format!("the host's own `{category}` error, not retryable"),
             Expected::Gone => "the host's word that it was ended".to_owned(),
         }

@@ -11,6 +11,7 @@ use rapidbyte_packages::digest::Digest;
 use rapidbyte_packages::folder::FolderRegistry;
 use rapidbyte_packages::limits::{COMPONENT_BYTES_MAX, ENTRIES_MAX, STATEMENT_BYTES_MAX};
 use rapidbyte_packages::oci::{Descriptor, MANIFEST_MEDIA_TYPE, Manifest};
+use rapidbyte_packages::reference::{PackageName, RegistryRef};
 use rapidbyte_packages::registry::{self, Registry, RegistryError, Tag};
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,22 @@ pub struct Bundled {
     pub manifest: Digest,
     /// Of the registry's layouts in the archive.
     folder: String,
+}
+
+impl Bundled {
+    /// Whether its names are names, and its repository the one that its registry would have it in.
+    fn is_sound(&self) -> bool {
+        let expected = match self.source.parse() {
+            Ok(RegistryRef::Oci { namespace, .. }) if !namespace.is_empty() => {
+                format!("{namespace}/{}", self.name)
+            }
+            Ok(RegistryRef::Oci { .. } | RegistryRef::Dir(_)) => self.name.clone(),
+            Ok(RegistryRef::Alias(_)) | Err(_) => return false,
+        };
+        self.name.parse::<PackageName>().is_ok()
+            && self.repository == expected
+            && self.folder.bytes().all(|byte| byte.is_ascii_digit())
+    }
 }
 
 /// An unpacked bundle.
@@ -271,12 +288,9 @@ impl Bundle {
         if contents.packages.len() > ENTRIES_MAX {
             return Err(malformed(format!("it has more than {ENTRIES_MAX} packages")));
         }
-        let odd = contents
-            .packages
-            .iter()
-            .find(|package| !package.folder.bytes().all(|byte| byte.is_ascii_digit()));
-        if let Some(package) = odd {
-            return Err(malformed(format!("`{}` lies in no folder of it", package.name)));
+        if let Some(package) = contents.packages.iter().find(|package| !package.is_sound()) {
+            let shown: String = package.name.chars().filter(|c| !c.is_control()).take(80).collect();
+            return Err(malformed(format!("`{shown}` in its list is not described as packages are")));
         }
         Ok(Bundle { packages: contents.packages, folder })
     }

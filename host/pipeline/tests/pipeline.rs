@@ -114,7 +114,7 @@ resources:
     assert!(pipeline.file.slice(streams[0].write.mode.span) == "append");
 
     let passed =
-        |stream| pipeline.transforms_of(stream).map(|t| t.connector.location.path()).collect::<Vec<_>>();
+        |stream| pipeline.transforms_of(stream).map(|t| t.connector.location.text()).collect::<Vec<_>>();
     assert_eq!(passed("customers"), ["./mask.wasm", "/opt/transform-upper"]);
     assert_eq!(passed("orders"), ["/opt/transform-upper"]);
     assert_eq!(*pipeline.transforms[0].connector.location, ConnectorLocation::Wasm("./mask.wasm".into()));
@@ -390,4 +390,23 @@ fn examples_are_good_documents() {
         }
     }
     assert!(read > 0, "no example was found");
+}
+
+#[test]
+fn what_is_no_path_names_a_package() {
+    let location = |named: &str| {
+        let text =
+            format!("{HEAD}source: {{ use: '{named}' }}\ndestination: {{ use: ./d, write_mode: append }}\n");
+        read_clean(&text).source.connector.location.value
+    };
+    for package in [
+        "source-jira",
+        "acme/source-jira@^1.2",
+        "oci://registry.example/acme/source-jira",
+        "source-jira@>=1, <3",
+    ] {
+        assert_eq!(location(package), ConnectorLocation::Package(package.to_owned()));
+    }
+    assert_eq!(location("./source-jira"), ConnectorLocation::Crate("./source-jira".to_owned()));
+    assert_eq!(location("../source_jira.wasm"), ConnectorLocation::Wasm("../source_jira.wasm".to_owned()));
 }

@@ -16,10 +16,7 @@ pub fn blank_hashes(component: &mut [u8]) {
         .parse_all(component)
         .map_while(Result::ok)
         .filter_map(|payload| match payload {
-            Payload::CustomSection(section) if section.name() == "name" => {
-                let Range { start, end } = section.range();
-                Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
-            }
+            Payload::CustomSection(section) if section.name() == "name" => Some(section.range()),
             _ => None,
         })
         .collect();

@@ -145,7 +145,7 @@ fn walk(bytes: &[u8]) -> Result<Sections, ComponentError> {
     let mut depth = 0_usize;
     let mut started = false;
     // Where the section after the last one begins.
-    let mut section_start = 0_u64;
+    let mut section_start = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(malformed)?;
         match &payload {
@@ -172,7 +172,7 @@ fn walk(bytes: &[u8]) -> Result<Sections, ComponentError> {
                 let text = || String::from_utf8(section.data().to_vec()).map_err(malformed);
                 if depth == 0 && section.name() == MANIFEST_SECTION && sections.manifest.is_none() {
                     sections.manifest = Some(text()?);
-                    sections.manifest_range = Some(section_start as usize..section.range().end as usize);
+                    sections.manifest_range = Some(section_start..section.range().end);
                 } else if section.name() == CONFIG_SCHEMA_SECTION && sections.config_schema.is_none() {
                     sections.config_schema = Some(text()?);
                 }

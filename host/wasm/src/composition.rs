@@ -77,9 +77,9 @@ pub fn composition(bytes: &[u8]) -> Result<Composition, ComponentError> {
                     module.bodies.push(body.as_bytes().len() as u64);
                 }
             }
-            Payload::DataSection(section) => data_bytes += section.range().end - section.range().start,
+            Payload::DataSection(section) => data_bytes += section.range().len() as u64,
             Payload::CustomSection(section) => {
-                let size = section.range().end - section.range().start;
+                let size = section.range().len() as u64;
                 match (section.as_known(), open.last_mut()) {
                     (KnownCustom::Name(names), Some(module)) => {
                         names_bytes += size;

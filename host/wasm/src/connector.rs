@@ -13,7 +13,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre, ResourceTable};
 use crate::activity::Activity;
 use crate::component::{ComponentError, role_export};
 use crate::engine::{CacheUse, Engine, LoadOptions};
-use crate::faults::FaultPlan;
+use crate::faults::{Doom, FaultPlan};
 use crate::imports::http::{Http, Outgoing};
 use crate::instance::{Guest, WasmInstance};
 use crate::limits::{CALL_BYTES_MIN, HANDLES_MAX};
@@ -132,6 +132,7 @@ impl WasmConnector {
         let reporter =
             Arc::new(Reporter::new(io.services.clone(), self.washer.clone(), self.grants.functions));
         let activity = Activity::new();
+        let doom = Arc::new(Doom::default());
         let memory = Arc::new(MemoryUse::default());
         let memory_bytes_max = self.memory_bytes_max.min(io.memory_bytes_max);
         let mut table = ResourceTable::new();
@@ -145,6 +146,8 @@ impl WasmConnector {
             services: io.services.clone(),
             reporter: reporter.clone(),
             activity: activity.clone(),
+            faults: self.faults.clone(),
+            doom: doom.clone(),
         });
         let state = HostState {
             table,
@@ -181,6 +184,7 @@ impl WasmConnector {
             role: self.role,
             reporter,
             activity,
+            doom,
             memory,
             memory_bytes_max,
             idle_timeout: self.idle_timeout,

@@ -35,18 +35,20 @@
 //!
 //! | kind | where | what the guest sees |
 //! | --- | --- | --- |
-//! | [`FaultKind::Refuse`] | imports that can fail | `tcp-connect`: `connection_refused`, retryable; others: a `permission` error `refused` |
+//! | [`FaultKind::Refuse`] | imports that can fail | `tcp-connect` and `http-request`: the connection is refused, retryable; others: a `permission` error `refused` |
 //! | [`FaultKind::Delay`] | everywhere | the call takes so much longer. Imports that never wait hold a thread meanwhile |
-//! | [`FaultKind::CutShort`] | reads and writes of sockets | at most so many bytes; `tcp-write`, which writes all or fails, writes so many and then the connection is reset |
-//! | [`FaultKind::Reset`] | sockets | `connection_reset`; the peer sees a reset too |
-//! | [`FaultKind::HostError`] | imports that can fail | an `internal` error `host_error`, not retryable |
+//! | [`FaultKind::CutShort`] | reads and writes of sockets, answers of HTTP | at most so many bytes; `tcp-write`, which writes all or fails, writes so many and then the connection is reset; an answer's body ends too early after so many |
+//! | [`FaultKind::Reset`] | sockets, HTTP | `connection_reset`; the peer sees a reset too. Of `wasi:http`, that the connection was terminated |
+//! | [`FaultKind::HostError`] | imports that can fail | an `internal` error `host_error`, not retryable; of `wasi:http`, its `internal-error` |
 //! | [`FaultKind::Trap`] | everywhere | nothing: the guest ends in a trap; the caller gets `guest_trapped` |
 //! | [`FaultKind::Kill`] | everywhere | nothing: it ends, and so does every guest that shares the plan at its next call; the caller gets `killed`. Nothing that they had not yet handed to the host happens any more, as if the process had died |
 //!
 //! A fault strikes before the import does anything, except where bytes are cut. Frames and sockets that were given away in
-//! the call are gone. The WASI imports (files, clocks, random numbers) are not covered.
+//! the call are gone. Of WASI, `wasi:http` is covered: `http-request` is a request that goes out, `http-response` an answer
+//! that has come, before its body is read. Files, clocks and random numbers are not.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -61,14 +63,14 @@ use crate::network::network_error;
 
 macro_rules! imports {
     ($($variant:ident => $name:literal: $class:ident),+ $(,)?) => {
-        /// Every function of `host-io`.
+        /// Every function of `host-io`, and what goes over `wasi:http`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Import { $(#[doc = concat!("`", $name, "`")] $variant),+ }
 
         impl Import {
             pub const ALL: &[Import] = &[$(Import::$variant),+];
 
-            /// Its name in the contract; methods of frames with `frame.` before.
+            /// Its name in the contract; methods of frames with `frame.` before. What goes over `wasi:http` begins with `http-`.
             pub fn name(self) -> &'static str {
                 match self { $(Import::$variant => $name),+ }
             }
@@ -90,6 +92,10 @@ enum Class {
     Socket,
     /// Bytes of a socket.
     SocketBytes,
+    /// A request over `wasi:http`.
+    Request,
+    /// An answer over `wasi:http`.
+    Response,
 }
 
 imports! {
@@ -121,11 +127,18 @@ imports! {
     TelemetryLog => "telemetry-log": Infallible,
     TelemetryProgress => "telemetry-progress": Infallible,
     TelemetryDlq => "telemetry-dlq": Fallible,
+    HttpRequest => "http-request": Request,
+    HttpResponse => "http-response": Response,
 }
 
 impl Import {
     pub fn parse(name: &str) -> Option<Import> {
         Import::ALL.iter().copied().find(|import| import.name() == name)
+    }
+
+    /// Whether it is a function of `host-io`, and not one of WASI.
+    pub fn is_host_io(self) -> bool {
+        !matches!(self.class(), Class::Request | Class::Response)
     }
 
     /// The kinds of faults that it can have, with a small delay and the shortest cut.
@@ -146,9 +159,13 @@ impl Import {
         match kind {
             FaultKind::Delay { ms } => ms <= FAULT_DELAY_MS_MAX,
             FaultKind::Trap | FaultKind::Kill => true,
-            FaultKind::Refuse | FaultKind::HostError => self.class() != Class::Infallible,
-            FaultKind::Reset => matches!(self.class(), Class::Socket | Class::SocketBytes),
-            FaultKind::CutShort { bytes } => bytes > 0 && self.class() == Class::SocketBytes,
+            FaultKind::Refuse | FaultKind::HostError => {
+                !matches!(self.class(), Class::Infallible | Class::Response)
+            }
+            FaultKind::Reset => !matches!(self.class(), Class::Infallible | Class::Fallible),
+            FaultKind::CutShort { bytes } => {
+                bytes > 0 && matches!(self.class(), Class::SocketBytes | Class::Response)
+            }
         }
     }
 }
@@ -400,7 +417,7 @@ fn struck(plan: &Option<Arc<FaultPlan>>, import: Import) -> Option<FaultKind> {
 fn answer(import: Import, kind: FaultKind) -> Result<Option<Bent>, CallFault> {
     let name = import.name();
     Err(match kind {
-        FaultKind::Refuse if import == Import::TcpConnect => {
+        FaultKind::Refuse if matches!(import, Import::TcpConnect | Import::HttpRequest) => {
             network_error("connection_refused", "cannot connect: connection refused".to_owned()).into()
         }
         FaultKind::Refuse => ConnectorError::permission("refused", format!("`{name}` was refused")).into(),
@@ -413,6 +430,34 @@ fn answer(import: Import, kind: FaultKind) -> Result<Option<Bent>, CallFault> {
         FaultKind::CutShort { bytes } => return Ok(Some(Bent::CutShort(bytes))),
         FaultKind::Delay { .. } => return Ok(None),
     })
+}
+
+/// How a guest is ended from work that the host does for it while the guest itself stands still, and that has no way to trap.
+#[derive(Debug, Default)]
+pub(crate) struct Doom {
+    cause: Mutex<Option<wasmtime::Error>>,
+    pronounced: Notify,
+}
+
+impl Doom {
+    /// Ends the guest; the work that it waits for never comes back.
+    pub(crate) async fn pronounce(&self, cause: wasmtime::Error) -> Infallible {
+        *self.cause.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(cause);
+        // One permit is kept for whoever watches.
+        self.pronounced.notify_one();
+        std::future::pending().await
+    }
+
+    /// Comes back when the guest is to be ended, with the cause.
+    pub(crate) async fn pronounced(&self) -> wasmtime::Error {
+        loop {
+            self.pronounced.notified().await;
+            let cause = self.cause.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+            if let Some(cause) = cause {
+                return cause;
+            }
+        }
+    }
 }
 
 /// The error of a connection that a plan has reset.
@@ -452,6 +497,8 @@ mod tests {
             "tcp-connect#1=cut-short:1",
             "tcp-read#0=reset",
             "tcp-read#1=cut-short:0",
+            "http-request#1=cut-short:1",
+            "http-response#1=refuse",
             "tcp-read=reset",
             "nothing#1=trap",
             "tcp-read#1=delay:99999999",

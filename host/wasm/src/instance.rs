@@ -19,6 +19,7 @@ use crate::connector::ExportIndices;
 use crate::convert;
 use crate::engine::Engine;
 use crate::fault;
+use crate::faults::Doom;
 use crate::report::Reporter;
 use crate::store::{HostState, MemoryUse, Run};
 
@@ -32,6 +33,7 @@ pub struct Guest {
     pub role: ConnectorRole,
     pub reporter: Arc<Reporter>,
     pub activity: Arc<Activity>,
+    pub doom: Arc<Doom>,
     pub memory: Arc<MemoryUse>,
     pub memory_bytes_max: u64,
     pub idle_timeout: Duration,
@@ -53,7 +55,7 @@ pub struct WasmInstance {
     poisoned: bool,
 }
 
-/// Ends a call whose guest is idle for too long, and tells a trap from an answer. A macro, because the call borrows the
+/// Ends a call whose guest is idle for too long or doomed, and tells a trap from an answer. A macro, because the call borrows the
 /// store that sits beside what watches over it.
 macro_rules! watched {
     ($guest:expr, $doing:literal, $call:expr) => {{
@@ -65,6 +67,7 @@ macro_rules! watched {
             tokio::select! {
                 biased;
                 ended = $call(store) => Ok(ended),
+                cause = guest.doom.pronounced() => Ok(Err(cause)),
                 waiting = guest.activity.idle_for(guest.idle_timeout) => Err(waiting),
             }
         };

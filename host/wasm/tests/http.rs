@@ -10,6 +10,7 @@ use harness::*;
 use rapidbyte_core::grants::{Endpoint, TlsRequirement};
 use rapidbyte_core::redact::Redactor;
 use rapidbyte_wasm::Resolver;
+use rapidbyte_wasm::faults::{FaultPlan, Import};
 use rapidbyte_wasm::network::cassette::{Player, Recorder};
 
 fn rig(url: &str) -> Rig {
@@ -155,5 +156,55 @@ fn what_was_recorded_is_played_without_a_network() {
         // Another request than the recorded one is not answered.
         let (error, _) = with(player, "/third").fails().await;
         assert!(error.message.contains("cassette") || error.message.contains("recording"), "{error}");
+    });
+}
+
+#[test]
+fn faults_strike_requests_and_answers() {
+    block_on(async {
+        let server = HttpServer::start(|_| answer("200 OK", "", "0123456789")).await;
+        let rig = |plan: &Arc<FaultPlan>| {
+            let mut rig = rig(&server.url("/")).endpoint("127.0.0.1", server.port);
+            rig.faults = Some(plan.clone());
+            rig
+        };
+        let plan = Arc::new(FaultPlan::default());
+        rig(&plan).succeeds().await;
+        let calls = plan.calls();
+        assert_eq!((calls[&Import::HttpRequest], calls[&Import::HttpResponse]), (1, 1));
+
+        let cases = [
+            ("http-request#1=refuse", "ErrorCode::ConnectionRefused"),
+            ("http-request#1=reset", "ErrorCode::ConnectionTerminated"),
+            (
+                "http-request#1=host-error",
+                "ErrorCode::InternalError(Some(\"the host failed in `http-request`\"))",
+            ),
+            ("http-response#1=reset", "body: None"),
+            ("http-response#1=cut-short:4", "body: None"),
+            ("http-response#1=cut-short:400", "body: None"),
+        ];
+        for (text, expected) in cases {
+            let plan = Arc::new(FaultPlan::parse(text).unwrap());
+            let (error, _) = rig(&plan).fails().await;
+            assert_eq!((error.code.as_str(), error.message.as_str()), ("http_failed", expected), "{text}");
+            assert_eq!(plan.fired().len(), 1, "{text}");
+        }
+        for (text, code) in [
+            ("http-request#1=trap", "guest_trapped"),
+            ("http-response#1=trap", "guest_trapped"),
+            ("http-request#1=kill", "killed"),
+            ("http-response#1=kill", "killed"),
+        ] {
+            let (error, _) = rig(&Arc::new(FaultPlan::parse(text).unwrap())).fails().await;
+            assert_eq!(error.code, code, "{text}: {error}");
+        }
+        for text in ["http-request#1=delay:1", "http-response#1=delay:1"] {
+            let (summary, _) = rig(&Arc::new(FaultPlan::parse(text).unwrap())).succeeds().await;
+            assert_eq!(summary.read.unwrap().records, 10, "{text}");
+        }
+        // What is refused never comes to the server: one request without faults, and of the others those that were sent.
+        let asked = server.asked().into_iter().filter(|head| !head.is_empty()).count();
+        assert_eq!(asked, 1 + 3 + 2 + 2);
     });
 }

@@ -124,7 +124,7 @@ impl<'a> Dev<'a> {
                 .hint("name the folder of a connector, or make one with `rapidbyte connector scaffold`")
         })?;
         let mut documents = vec![folder.join(FIXTURE_FILE_NAME)];
-        for path in args.run.iter().chain(&args.config_file) {
+        for path in args.run.iter().chain(&args.trial.config_file) {
             let document = path.canonicalize();
             documents.push(document.map_err(|source| HostError::Read { path: path.clone(), source })?);
         }
@@ -218,9 +218,9 @@ impl<'a> Dev<'a> {
     async fn test(&self, host: &Host, candidate: Candidate) -> Outcome {
         let options = Options {
             path: self.folder.clone(),
-            fixture: self.args.config_file.clone(),
-            config: self.args.config.clone(),
-            clauses: self.args.clauses.clone(),
+            fixture: self.args.trial.config_file.clone(),
+            config: self.args.trial.config.clone(),
+            clauses: self.args.trial.clauses.clone(),
             ..Options::default()
         };
         let mut building = Building::new(self.printer);

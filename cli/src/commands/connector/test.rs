@@ -33,9 +33,9 @@ pub fn test(host: &Host, args: &TestArgs, settings: &Settings, printer: &Printer
     };
     let options = Options {
         path: args.path.clone(),
-        fixture: args.config_file.clone(),
-        config: args.config.clone(),
-        clauses: args.clauses.clone(),
+        fixture: args.trial.config_file.clone(),
+        config: args.trial.config.clone(),
+        clauses: args.trial.clauses.clone(),
         seed: args.seed,
     };
     use_cassettes(host, &args.cassettes)?;

@@ -27,8 +27,9 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
-use super::point;
+use super::{Fault, point};
 use crate::activity::Activity;
+use crate::faults::{Bent, Doom, FaultPlan, Import, strike, was_reset};
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CONNECT_TIMEOUT_MS, HTTP_REQUESTS_MAX, HTTP_SILENCE_SECONDS};
 use crate::network::{self, Network, Socket, TlsOptions, Verification};
 use crate::report::Reporter;
@@ -50,6 +51,8 @@ pub struct Outgoing {
     pub services: Arc<dyn Services>,
     pub reporter: Arc<Reporter>,
     pub activity: Arc<Activity>,
+    pub faults: Option<Arc<FaultPlan>>,
+    pub doom: Arc<Doom>,
 }
 
 impl Http {
@@ -107,7 +110,11 @@ impl Outgoing {
         options: RequestOptions,
         permit: OwnedSemaphorePermit,
     ) -> Done<(Response<WasiBody>, Rest)> {
+        let reset = self.strike(Import::HttpRequest).await?.is_some();
         let socket = self.connect(request.uri(), &options).await?;
+        if reset {
+            return Err(of_connector(was_reset()));
+        }
         let silence = Duration::from_secs(HTTP_SILENCE_SECONDS);
         let first_byte = options.first_byte_timeout.unwrap_or(silence);
         let between_bytes = options.between_bytes_timeout.unwrap_or(silence);
@@ -137,12 +144,20 @@ impl Outgoing {
         let answer = timeout(first_byte, answer).await.map_err(|_| Error::HttpResponseTimeout)?;
         let answer = answer.map_err(of_hyper)?;
         self.activity.touch();
+        let fate = match self.strike(Import::HttpResponse).await? {
+            None => Fate::Whole,
+            Some(Bent::Reset) => Fate::Ends { left: 0, how: Some(Error::ConnectionTerminated) },
+            Some(Bent::CutShort(bytes)) => {
+                Fate::Ends { left: bytes as usize, how: Some(Error::HttpResponseIncomplete) }
+            }
+        };
         let body = |incoming| {
             let body = Patient {
                 body: incoming,
                 between_bytes,
                 silent: Box::pin(tokio::time::sleep(between_bytes)),
             };
+            let body = Fated { body, fate };
             let too_long = Error::HttpResponseBodySize(Some(HTTP_BODY_BYTES_MAX));
             Bounded { body, left: HTTP_BODY_BYTES_MAX, too_long: Some(too_long) }.boxed_unsync()
         };
@@ -155,6 +170,16 @@ impl Outgoing {
             Ok(())
         };
         Ok((answer.map(body), Box::new(rest)))
+    }
+
+    /// Makes a call go wrong if the plan says so.
+    async fn strike(&self, import: Import) -> Done<Option<Bent>> {
+        match strike(&self.faults, import).await {
+            Ok(bent) => Ok(bent),
+            Err(Fault::Refused(error)) => Err(of_connector(*error)),
+            // There is no way to trap from here: whoever watches the guest ends it.
+            Err(Fault::Trap(cause)) => match self.doom.pronounce(cause).await {},
+        }
     }
 
     /// Connects to where the request goes, if that was granted, with TLS for `https`.
@@ -263,6 +288,56 @@ impl Body for Patient {
                 Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
             }
         }
+    }
+}
+
+/// What a plan of faults has in mind for an answer.
+enum Fate {
+    Whole,
+    /// It breaks off after so many bytes; how is said once.
+    Ends {
+        left: usize,
+        how: Option<Error>,
+    },
+}
+
+/// An answer's body with its fate.
+struct Fated<B> {
+    body: B,
+    fate: Fate,
+}
+
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Fated<B> {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Done<Frame<Bytes>>>> {
+        let Fated { body, fate } = &mut *self;
+        let Fate::Ends { left, how } = fate else { return Pin::new(body).poll_frame(cx) };
+        if *left == 0 {
+            return Poll::Ready(how.take().map(Err));
+        }
+        match ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(mut data))) => {
+                data.truncate(*left);
+                *left -= data.len();
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            // Trailers, or the end: there was less than was to be cut.
+            Some(Ok(Err(_))) | None => {
+                *left = 0;
+                Poll::Ready(how.take().map(Err))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.fate, Fate::Whole) && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -136,7 +136,12 @@ const host = {
   stateCompareAndSwap: (scope, key, expected, value) => call(() => stateCompareAndSwap(toWord(scope), key, expected, value)),
   /** Throws in the host's words if there is no way to a server. */
   reach(name, port) {
-    call(() => tcpConnect(name, port, CONNECT_TIMEOUT_MS))[DISPOSE]();
+    try {
+      call(() => tcpConnect(name, port, CONNECT_TIMEOUT_MS))[DISPOSE]();
+    } catch (error) {
+      // There is a way: the host has answered with a socket, and componentize-js has no class for a resource without methods.
+      if (error.name !== "ReferenceError") throw error;
+    }
   },
 };
 

@@ -67,7 +67,12 @@ export class HttpClient {
       try {
         return await answer(what, target, options);
       } catch (error) {
-        if (error.code !== "connection_lost" || attempt === TRIES || !REPEATABLE.includes(method)) throw error;
+        if (error.code !== "connection_lost") throw error;
+        if (attempt < TRIES && REPEATABLE.includes(method)) continue;
+        // `fetch` does not say why. Whether there is a way to the server at all does the host, in its own words.
+        const port = Number(target.port) || (target.protocol === "https:" ? 443 : 80);
+        current().reach(target.hostname.replace(/^\[|\]$/g, ""), port, error.cause);
+        throw error;
       }
     }
   }
@@ -79,10 +84,7 @@ async function answer(what, target, options) {
     response = await fetch(target.href, options);
     text = await response.text();
   } catch (error) {
-    const secure = target.protocol === "https:";
-    // `fetch` does not say why. Whether there is a way to the server at all does the host, in its own words.
-    current().reach(target.hostname.replace(/^\[|\]$/g, ""), Number(target.port) || (secure ? 443 : 80), error);
-    throw transientError("connection_lost", `${what}: the connection was lost (${error.message})`);
+    throw Object.assign(transientError("connection_lost", `${what}: the connection was lost (${error.message})`), { cause: error });
   }
   if (text.length > BODY_CHARS_MAX) throw new ConnectorError("data", "http_too_large", `${what} answered more than ${BODY_CHARS_MAX} characters`);
   if (response.status < 200 || response.status >= 300) throw refused(what, response, text);
