@@ -4,7 +4,7 @@ use anyhow::Result;
 use rapidbyte_host::Host;
 
 use super::find;
-use crate::args::{TestArgs, TestPackageArgs};
+use crate::args::{TestArgs, TestPackageArgs, TrialArgs};
 use crate::commands::connector;
 use crate::exit::Exit;
 use crate::printer::Printer;
@@ -14,9 +14,7 @@ pub fn test(host: &Host, args: TestPackageArgs, settings: &Settings, printer: &P
     let (_, component) = find(host, &args.package)?;
     let args = TestArgs {
         path: component,
-        config: args.config,
-        config_file: args.config_file,
-        clauses: args.clauses,
+        trial: TrialArgs { config: args.config, config_file: args.config_file, clauses: args.clauses },
         list: false,
         seed: args.seed,
         report: None,
