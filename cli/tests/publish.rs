@@ -19,7 +19,10 @@ fn json(outcome: &Outcome) -> Value {
 }
 
 fn code(outcome: &Outcome) -> String {
-    json(outcome)["error"]["code"].as_str().unwrap_or_else(|| panic!("no error: {}", outcome.text())).to_owned()
+    json(outcome)["error"]["code"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no error: {}", outcome.text()))
+        .to_owned()
 }
 
 fn generate(project: &Project, name: &str) -> Invocation {
@@ -40,7 +43,11 @@ fn publish(project: &Project, arguments: &[&str]) -> Invocation {
 
 fn git(folder: &Path, arguments: &[&str]) {
     let mut command = Command::new("git");
-    command.arg("-C").arg(folder).args(["-c", "user.name=t", "-c", "user.email=t@example.com"]).args(arguments);
+    command
+        .arg("-C")
+        .arg(folder)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+        .args(arguments);
     let output = command.output().expect("git starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -62,7 +69,8 @@ fn keys_are_made_once_and_read_by_others() {
         assert_eq!(mode & 0o777, 0o600);
     }
     let public = project.path("acme.pub");
-    let openssl = Command::new("openssl").args(["pkey", "-pubin", "-noout", "-text", "-in"]).arg(public).output();
+    let openssl =
+        Command::new("openssl").args(["pkey", "-pubin", "-noout", "-text", "-in"]).arg(public).output();
     let said = openssl.expect("openssl starts");
     assert!(String::from_utf8_lossy(&said.stdout).contains("prime256v1"), "{said:?}");
 }
@@ -98,7 +106,8 @@ fn what_is_published_is_installed_by_who_trusts_the_key() {
     assert!(foretold >= 7, "{planned}");
     let kinds: BTreeSet<&str> =
         planned["items"].as_array().into_iter().flatten().filter_map(|it| it["what"].as_str()).collect();
-    for what in ["package", "bill of materials", "provenance", "certificate", "signature", "older signature"] {
+    for what in ["package", "bill of materials", "provenance", "certificate", "signature", "older signature"]
+    {
         assert!(kinds.contains(what), "{kinds:?}");
     }
     assert!(kinds.contains(format!("code for {target}").as_str()), "{kinds:?}");
@@ -147,7 +156,8 @@ fn what_is_not_fit_is_refused_before_anything_is_pushed() {
         manifest["capabilities"].as_object_mut().expect("a map").remove("network");
     });
     project.write("source-postgres.wasm", source);
-    let undeclared = project.rapidbyte(["connector", "publish", "source-postgres.wasm"].iter().chain(&to_folder));
+    let undeclared =
+        project.rapidbyte(["connector", "publish", "source-postgres.wasm"].iter().chain(&to_folder));
     assert_outcome!("publish_undeclared", undeclared.run().expect(5));
     // Keys that are none, or stay closed.
     assert_outcome!("publish_no_key_file", refused(&["--key", "none.key"], 4));
@@ -168,7 +178,8 @@ fn what_is_not_fit_is_refused_before_anything_is_pushed() {
 #[test]
 fn uncommitted_sources_are_refused_and_named() {
     let project = Project::new();
-    let manifest = std::fs::read_to_string(repository().join("connectors/transform-mask/rapidbyte-plugin.yaml"));
+    let manifest =
+        std::fs::read_to_string(repository().join("connectors/transform-mask/rapidbyte-plugin.yaml"));
     project.write("mask/rapidbyte-plugin.yaml", manifest.unwrap());
     project.write("mask/package.json", "{}\n");
     let folder = project.path("mask");
@@ -202,13 +213,15 @@ fn a_guarded_server_without_referrers_takes_it_and_its_index() {
 
     let index = |arguments: &[&str]| {
         let fixed = ["registry", "index", registry.as_str(), "--key", "acme.key", "--format", "json"];
-        let invocation = project.rapidbyte(fixed.iter().chain(arguments)).env("COSIGN_PASSWORD", KEY_PASSWORD);
+        let invocation =
+            project.rapidbyte(fixed.iter().chain(arguments)).env("COSIGN_PASSWORD", KEY_PASSWORD);
         run(invocation).run()
     };
     let indexed = json(&index(&[]).expect(0));
     assert_eq!((&indexed["packages"], &indexed["versions"]), (&Value::from(1), &Value::from(1)));
     let yank = |undo: bool| {
-        let fixed = ["connector", "yank", "transform-mask@0.1.0", "--registry", &registry, "--key", "acme.key"];
+        let fixed =
+            ["connector", "yank", "transform-mask@0.1.0", "--registry", &registry, "--key", "acme.key"];
         let arguments = fixed.into_iter().chain(["--format", "json"]).chain(undo.then_some("--undo"));
         json(&run(project.rapidbyte(arguments).env("COSIGN_PASSWORD", KEY_PASSWORD)).run().expect(0))
     };
@@ -253,7 +266,8 @@ fn the_publishing_guide_works_as_it_is_written() {
     let paths = [folder.to_owned()].into_iter().chain(std::env::split_paths(&paths));
     shell.env("PATH", std::env::join_paths(paths).expect("folders make a path"));
     let output = shell.args(["-c", &script]).current_dir(project.root()).output().expect("bash starts");
-    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{complained}");
     assert!(complained.contains("rapidbyte connectors add transform-mask@0.1.0"), "{complained}");
 }

@@ -53,7 +53,8 @@ fn every_command_has_help_and_every_verb_examples() {
     for command in COMMANDS {
         let outcome = project.rapidbyte(command.iter().copied().chain(["--help"])).run().expect(0);
         assert_eq!(outcome.stderr, "", "{command:?}");
-        let is_group = matches!(command, ["schema" | "connector" | "connectors" | "key" | "registry" | "state"]);
+        let is_group =
+            matches!(command, ["schema" | "connector" | "connectors" | "key" | "registry" | "state"]);
         assert!(
             is_group || outcome.stdout.contains("Examples:\n  rapidbyte "),
             "{command:?}:\n{}",

@@ -9,8 +9,8 @@ use rapidbyte_install::InstallError;
 use rapidbyte_pipeline::DocumentErrors;
 use rapidbyte_publish::PushError;
 use rapidbyte_publish::index::IndexingError;
-use rapidbyte_trust::IndexError;
 use rapidbyte_scaffold::Error as Scaffold;
+use rapidbyte_trust::IndexError;
 use rapidbyte_wasm::ComponentError;
 use rapidbyte_wasm::network::cassette::CassetteError;
 

@@ -134,7 +134,9 @@ pub fn registry_ref(text: &str) -> Result<RegistryRef, String> {
 }
 
 fn package_name(text: &str) -> Result<PackageName, String> {
-    text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| format!("{}; {}", bad.why, bad.hint))
+    text.parse().map_err(|bad: rapidbyte_host::packages::reference::BadReference| {
+        format!("{}; {}", bad.why, bad.hint)
+    })
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {

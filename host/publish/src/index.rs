@@ -6,9 +6,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use rapidbyte_packages::index::{self, ARTIFACT_TYPE, Entry, PackageIndex, Release, TAG};
 use rapidbyte_packages::limits::CONFIG_BYTES_MAX;
-use rapidbyte_packages::oci::{
-    Descriptor, EMPTY_BLOB, EMPTY_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Manifest,
-};
+use rapidbyte_packages::oci::{Descriptor, EMPTY_BLOB, EMPTY_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Manifest};
 use rapidbyte_packages::package::{self, BadPackage, Described};
 use rapidbyte_packages::reference::PackageName;
 use rapidbyte_packages::registry::{self, Registry, RegistryError, Tag};

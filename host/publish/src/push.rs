@@ -167,7 +167,11 @@ impl<'a> Push<'a> {
     }
 
     /// Adds the older form of the signature to those that others may have put there.
-    pub(crate) async fn sign_simply(&mut self, digest: &Digest, signed: &Signed) -> Result<(), RegistryError> {
+    pub(crate) async fn sign_simply(
+        &mut self,
+        digest: &Digest,
+        signed: &Signed,
+    ) -> Result<(), RegistryError> {
         let tag = simple::tag(digest);
         let mut layers = match self.registry.resolve(self.repository, &tag).await? {
             None => Vec::new(),

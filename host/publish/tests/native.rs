@@ -6,7 +6,9 @@ use rapidbyte_packages::folder::FolderRegistry;
 use rapidbyte_packages::reference::RegistryRef;
 use rapidbyte_publish::{Publication, push};
 use rapidbyte_signing::PrivateKey;
-use rapidbyte_trust::{Places, Platform, Policy, RuleConfig, Subject, TrustConfig, TrustedNative, fetch_native};
+use rapidbyte_trust::{
+    Places, Platform, Policy, RuleConfig, Subject, TrustConfig, TrustedNative, fetch_native,
+};
 use support::{REPOSITORY, publication};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -70,6 +72,9 @@ async fn only_code_of_a_key_that_is_trusted_with_code_is_taken() {
     let mut manifest = rapidbyte_packages::oci::Manifest::read(&statement.manifest).unwrap();
     manifest.subject = Some(two.package.descriptor.clone());
     use rapidbyte_packages::registry::Registry;
-    registry.put_manifest(REPOSITORY, None, &statement.descriptor.media_type, &manifest.bytes()).await.unwrap();
+    registry
+        .put_manifest(REPOSITORY, None, &statement.descriptor.media_type, &manifest.bytes())
+        .await
+        .unwrap();
     assert_eq!(fetch(path, &trusting, &two, TARGET, ENGINE).await, None);
 }

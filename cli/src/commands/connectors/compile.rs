@@ -16,7 +16,11 @@ pub fn compile(host: &Host, packages: &[PackageRef], printer: &Printer) -> Resul
         let (installed, _) = find(host, package)?;
         let adopted = runtime::block_on(host.adopt_native(&installed))??;
         if let Some(signer) = &adopted {
-            printer.status(Tone::Good, "Adopted", format_args!("the registry's code of {} ({signer})", installed.id()));
+            printer.status(
+                Tone::Good,
+                "Adopted",
+                format_args!("the registry's code of {} ({signer})", installed.id()),
+            );
         }
         let compiled = host.compile_package(&installed)?;
         let age = match compiled.compiled_in {

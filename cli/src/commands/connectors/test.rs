@@ -14,9 +14,7 @@ pub fn test(host: &Host, args: TestPackageArgs, settings: &Settings, printer: &P
     let (_, component) = find(host, &args.package)?;
     let args = TestArgs {
         path: component,
-        config: args.config,
-        config_file: args.config_file,
-        clauses: args.clauses,
+        trial: args.trial,
         list: false,
         seed: args.seed,
         report: None,
