@@ -89,6 +89,10 @@ fn wrong_command_lines() {
         ("usage_connectors_name", &["connectors", "add", "Source-Jira"]),
         ("usage_connectors_version", &["connectors", "add", "source-jira@latest"]),
         ("usage_update_what", &["connectors", "update"]),
+        ("usage_publish_no_registry", &["connector", "publish"]),
+        ("usage_publish_target", &["connector", "publish", "--registry", "dir:x", "--target", "amiga"]),
+        ("usage_yank_version", &["connector", "yank", "source-a", "--registry", "dir:x"]),
+        ("usage_index_valid_for", &["registry", "index", "dir:x", "--valid-for", "soon"]),
         ("usage_runs_not_a_number", &["state", "show", "x.yaml", "--runs", "many"]),
     ];
     for (name, arguments) in cases {

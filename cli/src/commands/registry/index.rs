@@ -42,8 +42,7 @@ pub fn index(
     if key.is_none() {
         printer.warning("the index is not going to be signed; name a private key with `--key`");
     }
-    let indexing = host.index_registry(options, key.as_ref(), &mut |_| {});
-    let report = runtime::block_on(indexing)??;
+    let report = runtime::block_on(host.index_registry(options, key.as_ref(), &mut |_| {}))??;
     for left_out in &report.left_out {
         printer.warning(format_args!("`{}` is left out: {}", left_out.what, left_out.why));
     }
