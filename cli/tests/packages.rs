@@ -132,6 +132,7 @@ fn registries_are_named_listed_and_forgotten() {
     let project = Project::new();
     let registry = |arguments: &[&str]| project.rapidbyte(["registry"].iter().chain(arguments)).run();
     assert_outcome!("registry_list_empty", registry(&["list"]).expect(0));
+    refused(&project, 2, "registries_missing", ["connectors", "search", "jira"]);
     registry(&["add", "acme", "registry.example/acme", "--default"]).expect(0);
     assert_outcome!("registry_add", registry(&["add", "lab", "10.0.0.1:5000", "--plain-http"]).expect(0));
     assert_outcome!("registry_list", registry(&["list"]).expect(0));
@@ -498,6 +499,11 @@ fn a_registrys_index_is_searched_and_gone_by() {
     );
     let none = project.rapidbyte(["connectors", "search", "jira", "--format", "json"]).run().expect(0);
     assert_eq!(json(&none)["connectors"], Value::Array(vec![]));
+
+    project.rapidbyte(["registry", "add", "other", "dir:other"]).run().expect(0);
+    let both = json(&project.rapidbyte(["connectors", "search", "file", "--format", "json"]).run().expect(0));
+    assert_eq!(both["not_searched"][0]["code"], "index_missing");
+    assert_eq!(both["connectors"].as_array().unwrap().len(), 1);
 
     // Withdrawn versions are not chosen; whoever has one keeps it.
     refused(&project, 9, "version_yanked", ["connectors", "add", "source-file@1.2.0", "--yes"]);

@@ -223,15 +223,8 @@ pub struct TestPackageArgs {
     /// The connector
     #[arg(value_name = "NAME[@VERSION]", value_parser = package_ref)]
     pub package: PackageRef,
-    /// A key of the connector's config, over the fixture's (may be given several times)
-    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = super::key_value)]
-    pub config: Vec<(String, String)>,
-    /// The fixture
-    #[arg(long, value_name = "FILE")]
-    pub config_file: Option<PathBuf>,
-    /// Only this clause (may be given several times)
-    #[arg(long = "clause", value_name = "NAME")]
-    pub clauses: Vec<String>,
+    #[command(flatten)]
+    pub trial: super::TrialArgs,
     /// What random choices begin from; every report names it
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub seed: u64,

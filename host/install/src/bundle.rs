@@ -11,7 +11,7 @@ use rapidbyte_packages::digest::Digest;
 use rapidbyte_packages::folder::FolderRegistry;
 use rapidbyte_packages::limits::{COMPONENT_BYTES_MAX, ENTRIES_MAX, STATEMENT_BYTES_MAX};
 use rapidbyte_packages::oci::{Descriptor, MANIFEST_MEDIA_TYPE, Manifest};
-use rapidbyte_packages::reference::{PackageName, RegistryRef};
+use rapidbyte_packages::reference::{PackageName, RegistryRef, tag_of};
 use rapidbyte_packages::registry::{self, Registry, RegistryError, Tag};
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,7 @@ impl Installer {
         let component = fs::read(&path).map_err(|source| InstallError::Read { path, source })?;
         target.put_blob(repository, layer, &component).await?;
         target.put_blob(repository, &candidate.manifest.config, &candidate.config_bytes).await?;
-        let version = candidate.described.manifest.version.to_string();
+        let version = tag_of(&candidate.described.manifest.version);
         let tag = Some(Tag { name: &version, moves: false });
         target.put_manifest(repository, tag, MANIFEST_MEDIA_TYPE, &candidate.manifest_bytes).await?;
 

@@ -48,6 +48,8 @@ pub enum InstallError {
     UnknownAlias { alias: String, known: Vec<String>, suggestion: Option<String> },
     #[error("`{name}` names no registry, and there is no default one")]
     NoDefaultRegistry { name: String },
+    #[error("there is no registry to search")]
+    NoRegistries,
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write `{}`", path.display())]
@@ -127,6 +129,7 @@ impl InstallError {
             Self::Reference(_) => "bad_reference",
             Self::UnknownAlias { .. } => "registry_unknown",
             Self::NoDefaultRegistry { .. } => "registry_default_missing",
+            Self::NoRegistries => "registries_missing",
             Self::Read { .. } | Self::Write { .. } => "file",
             Self::Docker(error) => error.code(),
             Self::Registry(error) => error.code(),
@@ -162,6 +165,7 @@ impl InstallError {
             Self::Reference(_)
             | Self::UnknownAlias { .. }
             | Self::NoDefaultRegistry { .. }
+            | Self::NoRegistries
             | Self::NoPackage { .. }
             | Self::NoVersion { .. }
             | Self::NotInstalled { .. } => Actor::Operator,
@@ -227,6 +231,7 @@ impl InstallError {
             Self::NoDefaultRegistry { name } => format!(
                 "write `REGISTRY/{name}`, or name a default one: `rapidbyte registry add --default acme registry.example/acme`"
             ),
+            Self::NoRegistries => "name one: `rapidbyte registry add acme registry.example/acme`".to_owned(),
             Self::Docker(DockerError::Helper { .. }) => {
                 "repair or remove it in Docker's `config.json` (`credHelpers`, `credsStore`)".to_owned()
             }

@@ -17,7 +17,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::Installer;
-use crate::error::InstallError;
+use crate::error::{Actor, InstallError};
 use crate::registries::Place;
 
 /// What was seen of a registry's index.
@@ -41,6 +41,14 @@ pub struct Found {
     pub entry: Entry,
     /// Versions that are installed.
     pub installed: Vec<Version>,
+}
+
+/// What a search came to.
+#[derive(Debug)]
+pub struct Searched {
+    pub found: Vec<Found>,
+    /// Registries that could not be searched, by what people call them.
+    pub failed: Vec<(String, InstallError)>,
 }
 
 impl Indexes {
@@ -162,37 +170,42 @@ impl Installer {
         }
     }
 
-    /// Packages by words, in one registry or in all of the settings. A registry without an index has nothing to be found in.
-    pub async fn search(
-        &self,
-        term: &str,
-        registry: Option<&RegistryRef>,
-    ) -> Result<Vec<Found>, InstallError> {
+    /// Packages by words, in one registry or in all of the settings. What keeps one from being searched keeps nobody from the
+    /// others, as long as there is one.
+    pub async fn search(&self, term: &str, registry: Option<&RegistryRef>) -> Result<Searched, InstallError> {
         let all = || self.registries.settings().registries.keys().cloned().map(RegistryRef::Alias).collect();
         let registries: Vec<RegistryRef> = registry.map_or_else(all, |one| vec![one.clone()]);
-        let installed = self.store.installed()?;
-        let mut found = Vec::new();
-        let mut missing = None;
-        let mut searched = 0;
+        if registries.is_empty() {
+            return Err(InstallError::NoRegistries);
+        }
+        let mut searched = Searched { found: Vec::new(), failed: Vec::new() };
         for registry in &registries {
-            let place = self.registries.connect(registry).await?;
-            let Some(index) = self.index(&place).await? else {
-                missing = Some(place.source.clone());
-                continue;
-            };
-            searched += 1;
-            found.extend(index.search(term).into_iter().map(|entry| {
-                let here = installed.iter().filter(|it| it.name == entry.name && it.registry == place.source);
-                Found {
-                    registry: self.registries.shown(&place.source),
-                    installed: here.map(|it| it.version.clone()).collect(),
-                    entry: entry.clone(),
-                }
-            }));
+            match self.search_one(term, registry).await {
+                Ok(found) => searched.found.extend(found),
+                Err(error) => searched.failed.push((registry.to_string(), error)),
+            }
         }
-        match missing {
-            Some(registry) if searched == 0 => Err(IndexError::Missing { registry }.into()),
-            _ => Ok(found),
+        if searched.failed.len() < registries.len() {
+            return Ok(searched);
         }
+        // What somebody has to look at tells more than what is merely not there.
+        let judged = searched.failed.iter().position(|(_, error)| error.actor() == Actor::Judge);
+        Err(searched.failed.swap_remove(judged.unwrap_or(0)).1)
+    }
+
+    async fn search_one(&self, term: &str, registry: &RegistryRef) -> Result<Vec<Found>, InstallError> {
+        let place = self.registries.connect(registry).await?;
+        let index = self.index(&place).await?;
+        let index = index.ok_or_else(|| IndexError::Missing { registry: place.source.clone() })?;
+        let installed = self.store.installed()?;
+        let found = index.search(term).into_iter().map(|entry| {
+            let here = installed.iter().filter(|it| it.name == entry.name && it.registry == place.source);
+            Found {
+                registry: self.registries.shown(&place.source),
+                installed: here.map(|it| it.version.clone()).collect(),
+                entry: entry.clone(),
+            }
+        });
+        Ok(found.collect())
     }
 }

@@ -1,7 +1,7 @@
 //! What is installed and what is locked, looked at again: listed, verified against disk, lock and registry, audited, removed.
 
 use rapidbyte_packages::lock::{Lock, Locked};
-use rapidbyte_packages::reference::{PackageRef, VersionSpec};
+use rapidbyte_packages::reference::{PackageRef, VersionSpec, tag_of};
 use rapidbyte_packages::store::{Cleaned, Condition, Installed};
 use semver::Version;
 
@@ -170,7 +170,7 @@ impl Installer {
     }
 
     async fn must_be_published(&self, place: &Place, installed: &Installed) -> Result<(), InstallError> {
-        let tag = place.registry.resolve(&installed.repository, &installed.version.to_string()).await?;
+        let tag = place.registry.resolve(&installed.repository, &tag_of(&installed.version)).await?;
         match tag {
             Some(found) if found.digest == installed.manifest => Ok(()),
             Some(found) => Err(InstallError::TagMoved {

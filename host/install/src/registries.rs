@@ -124,7 +124,9 @@ impl Registries {
                 let asked = tokio::task::spawn_blocking(move || docker.credentials(&server)).await;
                 let credentials = match asked {
                     Ok(credentials) => credentials?,
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                    Err(error) => std::panic::resume_unwind(
+                        error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string())),
+                    ),
                 };
                 let server = self.server(host, &located, credentials)?;
                 Place::new(Arc::new(server), source, namespace.clone())

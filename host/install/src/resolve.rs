@@ -6,7 +6,7 @@ use rapidbyte_packages::limits::{CONFIG_BYTES_MAX, MANIFEST_BYTES_MAX};
 use rapidbyte_packages::lock::{Lock, Locked};
 use rapidbyte_packages::oci::Manifest;
 use rapidbyte_packages::package::{self, BadPackage, Described};
-use rapidbyte_packages::reference::{PackageRef, RegistryRef, VersionSpec};
+use rapidbyte_packages::reference::{PackageRef, RegistryRef, VersionSpec, tag_of, version_of};
 use rapidbyte_packages::registry;
 use rapidbyte_packages::store::Installed;
 use rapidbyte_trust::Trusted;
@@ -236,7 +236,7 @@ impl Installer {
     async fn fetch_locked(&self, locked: &Locked) -> Result<Candidate, InstallError> {
         let place = self.registries.connect_source(&locked.source).await?;
         let repository = place.repository(&locked.name);
-        let tag = place.registry.resolve(&repository, &locked.version.to_string()).await?;
+        let tag = place.registry.resolve(&repository, &tag_of(&locked.version)).await?;
         if let Some(found) = tag.filter(|found| found.digest != locked.manifest) {
             return Err(InstallError::TagMoved {
                 id: id(&locked.name, &locked.version),
@@ -273,7 +273,7 @@ impl Installer {
                 found: version.to_string(),
             });
         }
-        let found = place.registry.resolve(&repository, &version.to_string()).await?;
+        let found = place.registry.resolve(&repository, &tag_of(&version)).await?;
         let found = found.ok_or_else(|| InstallError::NoVersion {
             registry: place.source.clone(),
             name: name.to_owned(),
@@ -311,7 +311,7 @@ impl Installer {
     /// Every version of a package, in order. Tags that are no versions are others' business.
     pub async fn versions(&self, place: &Place, repository: &str) -> Result<Vec<Version>, InstallError> {
         let tags = place.registry.tags(repository).await?;
-        let mut versions: Vec<Version> = tags.iter().filter_map(|tag| tag.parse().ok()).collect();
+        let mut versions: Vec<Version> = tags.iter().filter_map(|tag| version_of(tag)).collect();
         versions.sort();
         Ok(versions)
     }

@@ -132,6 +132,16 @@ impl fmt::Display for VersionSpec {
     }
 }
 
+/// A version as a tag: tags cannot hold the `+` of build metadata.
+pub fn tag_of(version: &Version) -> String {
+    version.to_string().replace('+', "_")
+}
+
+/// The version that a tag stands for; none if it is another kind of tag.
+pub fn version_of(tag: &str) -> Option<Version> {
+    tag.replacen('_', "+", 1).parse().ok()
+}
+
 /// Where packages lie.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RegistryRef {
@@ -369,6 +379,16 @@ mod tests {
         for text in ["", "dir:", "Acme", "-acme", "registry.example/Acme", "registry.example/a//b", "a b"] {
             assert!(text.parse::<RegistryRef>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn versions_are_tags_and_back() {
+        for (version, tag) in [("1.2.0", "1.2.0"), ("1.2.0-rc.1+linux.5", "1.2.0-rc.1_linux.5")] {
+            let version: Version = version.parse().unwrap();
+            assert_eq!(tag_of(&version), tag);
+            assert_eq!(version_of(tag), Some(version));
+        }
+        assert!(["latest", "sha256-ab.sig", "1.2", ""].iter().all(|tag| version_of(tag).is_none()));
     }
 
     #[test]

@@ -22,6 +22,8 @@ const ACCEPT_MANIFESTS: &str =
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
 const ACCEPT_INDEX: &str = INDEX_MEDIA_TYPE;
 const SUBJECT: &str = "oci-subject";
+/// What a registry says of a manifest whose blobs it does not find.
+const BLOB_UNKNOWN: &str = "MANIFEST_BLOB_UNKNOWN";
 /// Digits of a referrer's digest in its own tag.
 const REFERRER_DIGITS: usize = 16;
 
@@ -132,7 +134,25 @@ impl ServerRegistry {
         let path = format!("manifests/{reference}");
         let mut request = self.client.request(Method::PUT, repository, &path, Access::Push)?;
         request.body = Some((media_type.to_owned(), Bytes::copy_from_slice(bytes)));
-        let response = self.client.send(&request).await?;
+        let mut attempt = 1;
+        let response = loop {
+            match self.client.send(&request).await {
+                // Its blobs were put there before. Debian's registry writes what leads to a blob anew in place whenever somebody
+                // puts the same one, and does not find it meanwhile.
+                Err(RegistryError::Refused { message, .. })
+                    if message.contains(BLOB_UNKNOWN) && attempt < ATTEMPTS_MAX =>
+                {
+                    tracing::info!(
+                        message,
+                        attempt,
+                        "a registry does not find a blob that it has; it is asked again"
+                    );
+                    tokio::time::sleep(BACKOFF * 2u32.pow(attempt - 1)).await;
+                    attempt += 1;
+                }
+                response => break response?,
+            }
+        };
         if response.status() == StatusCode::NOT_FOUND {
             return Err(self.missing(repository.to_owned()));
         }

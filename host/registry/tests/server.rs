@@ -213,6 +213,35 @@ async fn manifests_and_lists_are_bounded_and_read_strictly() {
 }
 
 #[tokio::test]
+async fn a_manifest_whose_blobs_are_not_found_yet_is_put_again() {
+    let unknown = || Answer::Whole {
+        status: 400,
+        headers: vec![],
+        body: br#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}"#
+            .to_vec(),
+    };
+    let mut first = true;
+    let rogue = RogueRegistry::start(move |line, _| match line {
+        _ if line.starts_with("HEAD") => Answer::body("{}"),
+        _ if !line.starts_with("PUT") => Answer::status(404),
+        _ if std::mem::take(&mut first) => unknown(),
+        _ => Answer::status(201),
+    })
+    .unwrap();
+    put(&connect(&rogue.host()), Some("1.0.0"), "one", None).await.unwrap();
+    // One that never finds them is given up.
+    let rogue = RogueRegistry::start(move |line, _| match line {
+        _ if line.starts_with("HEAD") => Answer::body("{}"),
+        _ if !line.starts_with("PUT") => Answer::status(404),
+        _ => unknown(),
+    })
+    .unwrap();
+    let error = put(&connect(&rogue.host()), Some("1.0.0"), "one", None).await.unwrap_err();
+    assert_eq!(error.code(), "registry_refused");
+    assert_eq!(rogue.requests().iter().filter(|request| request.starts_with("PUT")).count(), 4);
+}
+
+#[tokio::test]
 async fn redirects_lead_blobs_to_other_servers_and_nothing_else() {
     let elsewhere = RogueRegistry::start(|_, _| Answer::body("component")).unwrap();
     let to = format!("http://{}/cdn/blob?signature=secret", elsewhere.host());

@@ -13,7 +13,11 @@ use crate::table::{Align, Table};
 
 pub fn search(host: &Host, term: &str, registry: Option<&RegistryRef>, printer: &Printer) -> Result<Exit> {
     let searching = host.installer()?.search(term, registry);
-    let found = runtime::block_on(searching)?.map_err(HostError::from)?;
+    let searched = runtime::block_on(searching)?.map_err(HostError::from)?;
+    let found = &searched.found;
+    for (registry, error) in &searched.failed {
+        printer.warning(format_args!("`{registry}` was not searched: {error}"));
+    }
     let mut table = Table::new([
         ("connector", Align::Left),
         ("version", Align::Left),
@@ -23,7 +27,7 @@ pub fn search(host: &Host, term: &str, registry: Option<&RegistryRef>, printer: 
         ("description", Align::Left),
     ]);
     let mut connectors = Vec::new();
-    for one in &found {
+    for one in found {
         let newest = one.entry.newest().map(|release| release.version.to_string());
         let installed: Vec<String> = one.installed.iter().map(ToString::to_string).collect();
         table.row([
@@ -58,13 +62,23 @@ pub fn search(host: &Host, term: &str, registry: Option<&RegistryRef>, printer: 
             printer.status(Tone::Good, "Found", plural(found.len() as u64, "connector"));
         }
     }
-    printer.json(&SearchJson { connectors });
+    let failed = searched.failed.iter();
+    let not_searched =
+        failed.map(|(registry, error)| NotSearchedJson { registry, code: error.code() }).collect();
+    printer.json(&SearchJson { connectors, not_searched });
     Ok(Exit::Success)
 }
 
 #[derive(Serialize)]
 struct SearchJson<'a> {
     connectors: Vec<FoundJson<'a>>,
+    not_searched: Vec<NotSearchedJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct NotSearchedJson<'a> {
+    registry: &'a str,
+    code: &'a str,
 }
 
 #[derive(Serialize)]

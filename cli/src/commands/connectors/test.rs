@@ -4,7 +4,7 @@ use anyhow::Result;
 use rapidbyte_host::Host;
 
 use super::find;
-use crate::args::{TestArgs, TestPackageArgs, TrialArgs};
+use crate::args::{TestArgs, TestPackageArgs};
 use crate::commands::connector;
 use crate::exit::Exit;
 use crate::printer::Printer;
@@ -14,7 +14,7 @@ pub fn test(host: &Host, args: TestPackageArgs, settings: &Settings, printer: &P
     let (_, component) = find(host, &args.package)?;
     let args = TestArgs {
         path: component,
-        trial: TrialArgs { config: args.config, config_file: args.config_file, clauses: args.clauses },
+        trial: args.trial,
         list: false,
         seed: args.seed,
         report: None,
