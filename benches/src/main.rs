@@ -4,10 +4,11 @@
 //! binary | psql COPY binary` (the limit: the server's own work), the connectors' logic compiled natively (so that the sandbox's
 //! cost is a number), and `rapidbyte run` with sandboxed components. Wall and CPU are measured outside of the process under test,
 //! the server's CPU apart. Medians and ratios are printed as a Markdown table, as `docs/performance.md` has it. Behind them come
-//! start-up and size, and what making a connector takes.
+//! start-up and size, what making a connector takes, and what installing takes.
 
 mod contender;
 mod measure;
+mod packages;
 mod startup;
 mod table;
 mod toolkit;
@@ -26,7 +27,7 @@ struct Args {
     /// The `rapidbyte` binary to measure.
     #[arg(long)]
     binary: PathBuf,
-    /// Folder with `source-postgres.wasm`, `dest-postgres.wasm`, `source-file.wasm`, `dest-file.wasm`.
+    /// Folder with `source-postgres.wasm`, `dest-postgres.wasm`, `source-file.wasm`, `dest-file.wasm`, `transform-mask.wasm`.
     #[arg(long)]
     components: PathBuf,
     /// Rounds per table; figures are medians.
@@ -79,7 +80,8 @@ fn main() -> Result<()> {
     }
     startup::report(&args, work.path())?;
     println!();
-    toolkit::report(&args, &server, &repository()?, work.path())
+    toolkit::report(&args, &server, &repository()?, work.path())?;
+    packages::report(&args, &repository()?, work.path())
 }
 
 /// Where the connectors' own fixtures are.
