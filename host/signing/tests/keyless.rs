@@ -93,3 +93,19 @@ fn no_proof_of_a_bundle_can_be_left_out_or_changed() {
         bundle["verificationMaterial"]["tlogEntries"] = other["verificationMaterial"]["tlogEntries"].clone();
     });
 }
+
+/// What `@sigstore/sign` made, with an authority and logs of `@sigstore/mock`; `make.mjs` says how.
+#[test]
+fn the_bundles_of_others_are_verified() {
+    let root = Root::from_json(include_str!("data/trusted-root.json")).unwrap();
+    let robot = identity(
+        "https://issuer.example",
+        "https://forge.example/acme/connectors/.ci/release.yml@refs/heads/main",
+    );
+    let about = Digest::of(b"a manifest");
+    let of = |bundle: &[u8]| verify(&root, &robot, &about, SIGN_PREDICATE, bundle);
+    of(include_bytes!("data/signature.json")).unwrap();
+    let error = of(include_bytes!("data/other-identity.json")).unwrap_err();
+    assert_eq!(error.code(), "signature_identity");
+    assert!(error.to_string().contains("/mallory/"), "{error}");
+}
