@@ -38,7 +38,7 @@ pub fn ensure_postgres() -> Result<PathBuf> {
         return Ok(bin);
     }
     eprintln!("{:>12} PostgreSQL (the tests run servers of their own)", "Installing");
-    install_postgres_by_apt();
+    install_by_apt(&["postgresql"]);
     match binaries::find() {
         Some(bin) => Ok(bin),
         None => bail!(
@@ -50,8 +50,40 @@ pub fn ensure_postgres() -> Result<PathBuf> {
     }
 }
 
+/// What the tests of packages talk to and hold against: a registry, and tools that others use.
+const PACKAGE_TOOLS: [(&str, &str); 3] =
+    [("docker-registry", "docker-registry"), ("skopeo", "skopeo"), ("openssl", "openssl")];
+
+/// The programs that the tests of packages run.
+pub fn ensure_package_tools() -> Result<()> {
+    let missing = || {
+        let tools = PACKAGE_TOOLS.iter().filter(|(program, _)| !is_there(program));
+        tools.map(|(_, package)| *package).collect::<Vec<_>>()
+    };
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    eprintln!("{:>12} {} (the tests of packages run them)", "Installing", packages.join(", "));
+    install_by_apt(&packages);
+    match missing().as_slice() {
+        [] => Ok(()),
+        missing => bail!(
+            "the tests need {}: install them (Debian and Ubuntu: `sudo apt-get install {}`), and have them in PATH",
+            missing.join(", "),
+            missing.join(" ")
+        ),
+    }
+}
+
+/// Whether a program is in PATH.
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 /// Tries; whether it worked is seen by looking again.
-fn install_postgres_by_apt() {
+fn install_by_apt(packages: &[&str]) {
     let root = Step::new("id").arguments(["-u"]).output().is_some_and(|id| id == "0");
     let privileged = |arguments: &[&str]| {
         let mut words = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
@@ -63,7 +95,7 @@ fn install_postgres_by_apt() {
         Step::new(words[0]).arguments(&words[1..]).run()
     };
     let installed = privileged(&["update", "-q"])
-        .and_then(|()| privileged(&["install", "-y", "-q", "--no-install-recommends", "postgresql"]));
+        .and_then(|()| privileged(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat()));
     if let Err(error) = installed {
         eprintln!("warning: {error:#}");
     }
