@@ -90,7 +90,8 @@ fn settle(args: &Args, folder: &Path, home: &Path, host: &str) -> Result<()> {
     let path = home.join("config.toml");
     let settings = std::fs::read_to_string(&path)?;
     let key = folder.join("bench.pub");
-    let rule = format!("\n[[trust.rule]]\nregistry = \"{NAMESPACE}\"\nlevel = \"require\"\nkeys = [{key:?}]\n");
+    let rule =
+        format!("\n[[trust.rule]]\nregistry = \"{NAMESPACE}\"\nlevel = \"require\"\nkeys = [{key:?}]\n");
     Ok(std::fs::write(&path, settings + &rule)?)
 }
 

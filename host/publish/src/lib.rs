@@ -3,7 +3,7 @@
 //! | module | owns |
 //! | --- | --- |
 //! | [`publication`] | everything that is pushed for one version, before a byte of it is sent |
-//! | [`push`] | the order: blobs, the package by its digest, what refers to it, and its version tag last |
+//! | [`mod@push`] | the order: blobs, the package by its digest, what refers to it, and its version tag last |
 //! | [`index`] | the document that says what a registry has, and its way there |
 //! | [`sbom`] | the bill of materials, as CycloneDX |
 //! | [`provenance`] | what it was built of and how, as SLSA |
