@@ -3,6 +3,8 @@
 
 mod debian;
 mod rogue;
+mod sigstore;
 
 pub use debian::{DockerRegistry, PASSWORD, USER};
 pub use rogue::{Answer, RogueRegistry};
+pub use sigstore::Authority;

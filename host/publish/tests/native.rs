@@ -21,10 +21,11 @@ fn policy(folder: &std::path::Path, key: &PrivateKey, native: Option<&PrivateKey
         namespace: None,
         level: rapidbyte_trust::Level::Require,
         keys: vec![key.public().to_pem()],
+        identities: Vec::new(),
         native_keys: native.iter().map(|key| key.public().to_pem()).collect(),
         require_conformance: false,
     };
-    let config = TrustConfig { level: None, rules: vec![rule] };
+    let config = TrustConfig { level: None, trusted_root: None, rules: vec![rule] };
     Policy::resolve(&config, &Places { folder, aliases: &|_| None, official: None }).unwrap()
 }
 

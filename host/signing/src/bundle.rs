@@ -94,6 +94,31 @@ impl Statement {
             predicate,
         }
     }
+
+    /// Holds what somebody has said against what they were asked for.
+    pub(crate) fn must_be(
+        self,
+        form: &'static str,
+        about: &Digest,
+        predicate_type: &str,
+    ) -> Result<Self, SignatureError> {
+        if self.kind != STATEMENT_TYPE {
+            return Err(SignatureError::Kind { form, found: self.kind });
+        }
+        if self.predicate_type != predicate_type {
+            return Err(SignatureError::Kind { form, found: self.predicate_type });
+        }
+        match self.subject.as_slice() {
+            [subject] if subject.digest.sha256 == about.hex() => Ok(self),
+            _ => Err(self.other_subject(form, about)),
+        }
+    }
+
+    /// It is about something else.
+    pub(crate) fn other_subject(&self, form: &'static str, about: &Digest) -> SignatureError {
+        let found: Vec<&str> = self.subject.iter().map(|subject| subject.digest.sha256.as_str()).collect();
+        SignatureError::Subject { form, expected: about.hex(), found: found.join(", ") }
+    }
 }
 
 /// What a bundle says before anybody has verified it: for choosing which to look at, and for saying what was found.
@@ -104,6 +129,8 @@ pub struct Claim {
     pub about: Option<Digest>,
     /// The fingerprint of the key that it names.
     pub key: Option<String>,
+    /// Whether it has a certificate in place of a key.
+    pub keyless: bool,
 }
 
 /// Reads what a bundle says of itself; believes nothing.
@@ -115,12 +142,14 @@ pub fn claim(bundle: &[u8]) -> Result<Claim, SignatureError> {
         [subject] => format!("sha256:{}", subject.digest.sha256).parse().ok(),
         _ => None,
     };
+    let keyless = bundle.verification_material.certificate.is_some();
     let hint = bundle.verification_material.public_key.map(|key| key.hint);
     let key = hint.filter(|hint| STANDARD.decode(hint).is_ok_and(|bytes| bytes.len() == 32));
     Ok(Claim {
         predicate_type: statement.predicate_type,
         about,
         key: key.map(|hint| format!("SHA256:{}", hint.trim_end_matches('='))),
+        keyless,
     })
 }
 
@@ -142,6 +171,12 @@ fn open(bundle: &[u8]) -> Result<Bundle, SignatureError> {
         return Err(malformed(&format_args!("it is a `{found}`")));
     }
     Ok(bundle)
+}
+
+/// The statement of a bundle that nobody has verified yet.
+pub(crate) fn statement(bundle: &[u8]) -> Result<Statement, SignatureError> {
+    let payload = decode(&open(bundle)?.dsse_envelope.payload)?;
+    serde_json::from_slice(&payload).map_err(|error| malformed(&error))
 }
 
 /// Signs a statement; answers the bundle's bytes.
@@ -187,20 +222,7 @@ pub fn verify(
         return Err(SignatureError::Kind { form: FORM, found: envelope.payload_type });
     }
     let statement: Statement = serde_json::from_slice(&payload).map_err(|error| malformed(&error))?;
-    if statement.kind != STATEMENT_TYPE {
-        return Err(SignatureError::Kind { form: FORM, found: statement.kind });
-    }
-    if statement.predicate_type != predicate_type {
-        return Err(SignatureError::Kind { form: FORM, found: statement.predicate_type });
-    }
-    let expected = about.hex();
-    match statement.subject.as_slice() {
-        [subject] if subject.digest.sha256 == expected => Ok(statement),
-        subjects => {
-            let found: Vec<&str> = subjects.iter().map(|subject| subject.digest.sha256.as_str()).collect();
-            Err(SignatureError::Subject { form: FORM, expected, found: found.join(", ") })
-        }
-    }
+    statement.must_be(FORM, about, predicate_type)
 }
 
 /// The bytes that a DSSE signature is over.

@@ -5,7 +5,9 @@ use std::fmt;
 
 use rapidbyte_packages::digest::Digest;
 use rapidbyte_packages::reference::RegistryRef;
-use rapidbyte_signing::{PublicKey, SignatureError, bundle, simple};
+use rapidbyte_signing::bundle::Statement;
+use rapidbyte_signing::keyless::Identity;
+use rapidbyte_signing::{PublicKey, SignatureError, bundle, keyless, simple};
 use serde_json::Value;
 
 use crate::config::Level;
@@ -46,6 +48,7 @@ pub enum Signer {
         /// `SHA256:…`.
         fingerprint: String,
     },
+    Identity(Identity),
 }
 
 impl Signer {
@@ -58,6 +61,7 @@ impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Signer::Key { fingerprint } => write!(f, "key {fingerprint}"),
+            Signer::Identity(identity) => write!(f, "identity {identity}"),
         }
     }
 }
@@ -103,15 +107,15 @@ pub fn judge(policy: &Policy, subject: &Subject<'_>, evidence: &Evidence) -> Res
     let rule = policy.rule(subject);
     let (signers, warning) = match rule.level {
         Level::Off => (Vec::new(), None),
-        Level::Require => (signers(rule, subject, evidence)?, None),
-        Level::Warn => match signers(rule, subject, evidence) {
+        Level::Require => (signers(policy, rule, subject, evidence)?, None),
+        Level::Warn => match signers(policy, rule, subject, evidence) {
             Ok(signers) => (signers, None),
             Err(refusal) => (Vec::new(), Some(refusal)),
         },
     };
     let certified = policy.asks_for_conformance(subject);
     if certified {
-        must_be_certified(rule, subject, evidence)?;
+        must_be_certified(policy, rule, subject, evidence)?;
     }
     Ok(Trusted { manifest: subject.manifest, signers, warning, certified })
 }
@@ -123,8 +127,9 @@ pub fn judge_installed(
     signer: Option<&str>,
 ) -> Result<Trusted, Refusal> {
     let rule = policy.rule(subject);
-    let found = signer
-        .and_then(|signer| rule.keys.iter().map(Signer::key).find(|trusted| trusted.to_string() == signer));
+    let identities = rule.identities.iter().cloned().map(Signer::Identity);
+    let mut trusted = rule.keys.iter().map(Signer::key).chain(identities);
+    let found = signer.and_then(|signer| trusted.find(|trusted| trusted.to_string() == signer));
     let refusal = match (&found, signer) {
         (Some(_), _) => None,
         (None, Some(signer)) => Some(Refusal::SignerNotTrusted {
@@ -144,7 +149,12 @@ pub fn judge_installed(
 }
 
 /// Everybody trusted who signed it, or the reason that tells most.
-fn signers(rule: &Rule, subject: &Subject<'_>, evidence: &Evidence) -> Result<Vec<Signer>, Refusal> {
+fn signers(
+    policy: &Policy,
+    rule: &Rule,
+    subject: &Subject<'_>,
+    evidence: &Evidence,
+) -> Result<Vec<Signer>, Refusal> {
     let package = || subject.to_string();
     if rule.trusts_nobody() {
         return Err(Refusal::NobodyTrusted { package: package(), scope: rule.place() });
@@ -168,6 +178,18 @@ fn signers(rule: &Rule, subject: &Subject<'_>, evidence: &Evidence) -> Result<Ve
             found.push(Signer::key(key));
         }
     }
+    for identity in &rule.identities {
+        let mut signed = false;
+        for bytes in evidence.bundles.iter().filter(|bytes| is_signature(bytes) && is_keyless(bytes)) {
+            match by_identity(policy, identity, &subject.manifest, bundle::SIGN_PREDICATE, bytes) {
+                Ok(_) => signed = true,
+                Err(error) => against.push(refusal(&error, rule, subject, evidence)),
+            }
+        }
+        if signed {
+            found.push(Signer::Identity(identity.clone()));
+        }
+    }
     if !found.is_empty() {
         return Ok(found);
     }
@@ -184,11 +206,37 @@ fn is_signature(bytes: &[u8]) -> bool {
     bundle::claim(bytes).map_or(true, |claim| claim.predicate_type == bundle::SIGN_PREDICATE)
 }
 
+/// Whether a bundle has a certificate in place of a key.
+fn is_keyless(bytes: &[u8]) -> bool {
+    bundle::claim(bytes).is_ok_and(|claim| claim.keyless)
+}
+
+fn by_identity(
+    policy: &Policy,
+    identity: &Identity,
+    about: &Digest,
+    predicate_type: &str,
+    bytes: &[u8],
+) -> Result<Statement, SignatureError> {
+    match &policy.root {
+        Some(root) => keyless::verify(root, identity, about, predicate_type, bytes),
+        // A policy that names identities has a root; without one nothing is proved.
+        None => Err(SignatureError::Unproven {
+            form: "keyless bundle",
+            message: "there is no trusted root".to_owned(),
+        }),
+    }
+}
+
 /// What a signature that is none comes to.
 fn refusal(error: &SignatureError, rule: &Rule, subject: &Subject<'_>, evidence: &Evidence) -> Refusal {
     let (package, scope) = (subject.to_string(), rule.place());
     match error {
         SignatureError::Malformed { .. } => Refusal::Malformed { package, message: error.to_string() },
+        SignatureError::Identity { found, .. } => {
+            Refusal::WrongIdentity { package, scope, found: found.clone() }
+        }
+        SignatureError::Unproven { .. } => Refusal::Unproven { package, message: error.to_string() },
         SignatureError::Kind { found, .. } => Refusal::WrongKind { package, scope, found: found.clone() },
         SignatureError::Key { .. } => Refusal::WrongKey { package, scope, made_by: made_by(evidence) },
         SignatureError::Subject { found, .. } => {
@@ -212,7 +260,12 @@ fn made_by(evidence: &Evidence) -> Vec<String> {
 }
 
 /// Holds a package to the certificate of the conformance suite, signed by whoever is trusted for the package itself.
-fn must_be_certified(rule: &Rule, subject: &Subject<'_>, evidence: &Evidence) -> Result<(), Refusal> {
+fn must_be_certified(
+    policy: &Policy,
+    rule: &Rule,
+    subject: &Subject<'_>,
+    evidence: &Evidence,
+) -> Result<(), Refusal> {
     let (package, scope) = (subject.to_string(), rule.place());
     let mut against = vec![Refusal::NotCertified { package: package.clone() }];
     let is_certificate = |bytes: &&Vec<u8>| {
@@ -221,14 +274,19 @@ fn must_be_certified(rule: &Rule, subject: &Subject<'_>, evidence: &Evidence) ->
     for bytes in evidence.bundles.iter().filter(is_certificate) {
         // Nobody's word as long as no key fits.
         against.push(Refusal::CertificateKey { package: package.clone(), scope: scope.clone() });
-        for key in &rule.keys {
+        let by_keys =
+            rule.keys.iter().map(|key| bundle::verify(key, &subject.component, CERTIFICATE_PREDICATE, bytes));
+        let identities = rule.identities.iter().filter(|_| is_keyless(bytes));
+        let by_identities =
+            identities.map(|it| by_identity(policy, it, &subject.component, CERTIFICATE_PREDICATE, bytes));
+        for verdict in by_keys.chain(by_identities) {
             let package = package.clone();
-            match bundle::verify(key, &subject.component, CERTIFICATE_PREDICATE, bytes) {
+            match verdict {
                 Ok(statement) => match shortcoming(&statement.predicate) {
                     None => return Ok(()),
                     Some(result) => against.push(Refusal::CertificateFailed { package, result }),
                 },
-                Err(SignatureError::Key { .. }) => {}
+                Err(SignatureError::Key { .. } | SignatureError::Identity { .. }) => {}
                 Err(SignatureError::Subject { found, .. }) => {
                     against.push(Refusal::CertificateSubject { package, found });
                 }

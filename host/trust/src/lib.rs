@@ -33,7 +33,7 @@ pub mod native;
 pub mod policy;
 pub mod refusal;
 
-pub use config::{Level, RuleConfig, TrustConfig};
+pub use config::{IdentityConfig, Level, RuleConfig, TrustConfig};
 pub use evidence::{Evidence, gather};
 pub use index::{IndexError, OpenedIndex, open_index};
 pub use judge::{Signer, Subject, Trusted, judge, judge_installed};

@@ -12,6 +12,8 @@ pub const CONCURRENT_REQUESTS_MAX: usize = 4;
 pub const OTHER_SUBJECTS_MAX: usize = 8;
 /// Compiled code of one component: several times the component.
 pub const NATIVE_BYTES_MAX: u64 = 4 * rapidbyte_packages::limits::COMPONENT_BYTES_MAX;
+/// A trusted root's file: the public one has 6 KB.
+pub const ROOT_FILE_BYTES_MAX: u64 = 1 << 20;
 /// A public key's file.
 pub const KEY_FILE_BYTES_MAX: u64 = 16 << 10;
 

@@ -6,11 +6,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rapidbyte_packages::reference::{BadReference, RegistryRef, is_repository};
+use rapidbyte_signing::keyless::{BadRoot, Identity, Root};
 use rapidbyte_signing::{KeyError, PublicKey};
 
 use crate::config::{Level, RuleConfig, TrustConfig};
 use crate::judge::Subject;
-use crate::limits::KEY_FILE_BYTES_MAX;
+use crate::limits::{KEY_FILE_BYTES_MAX, ROOT_FILE_BYTES_MAX};
 
 const PEM_BEGIN: &str = "-----BEGIN ";
 
@@ -37,6 +38,12 @@ pub enum PolicyError {
     Twice { scope: String },
     #[error("cannot read the key `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("cannot read the trusted root `{}`", path.display())]
+    ReadRoot { path: PathBuf, source: io::Error },
+    #[error("`{}` is not usable: {source}", path.display())]
+    Root { path: PathBuf, source: BadRoot },
+    #[error("`[trust]` names identities, and no `trusted-root` to verify them by")]
+    NoRoot,
     #[error("`{key}` of `[trust]` is not usable: {source}")]
     Key { key: String, source: KeyError },
 }
@@ -51,6 +58,9 @@ impl PolicyError {
             PolicyError::Twice { .. } => "trust_rule_twice",
             PolicyError::Read { .. } => "trust_key_file",
             PolicyError::Key { .. } => "trust_key_malformed",
+            PolicyError::ReadRoot { .. } => "trust_root_file",
+            PolicyError::Root { .. } => "trust_root_malformed",
+            PolicyError::NoRoot => "trust_root_missing",
         }
     }
 
@@ -65,7 +75,12 @@ impl PolicyError {
                 "parts of the path are lower-case letters and digits, joined by `-`, `_` or `.`".to_owned()
             }
             PolicyError::Twice { .. } => "put their keys into one rule".to_owned(),
-            PolicyError::Read { .. } => "paths are relative to the configuration's folder".to_owned(),
+            PolicyError::Root { .. } | PolicyError::NoRoot => {
+                "name a `trusted_root.json` of Sigstore's under `trusted-root`".to_owned()
+            }
+            PolicyError::Read { .. } | PolicyError::ReadRoot { .. } => {
+                "paths are relative to the configuration's folder".to_owned()
+            }
             PolicyError::Key { .. } => {
                 "name the public key that `rapidbyte key generate` or `cosign generate-key-pair` wrote"
                     .to_owned()
@@ -134,17 +149,25 @@ pub(crate) struct Rule {
     scope: Scope,
     pub level: Level,
     pub keys: Vec<PublicKey>,
+    pub identities: Vec<Identity>,
     pub native_keys: Vec<PublicKey>,
     pub require_conformance: bool,
 }
 
 impl Rule {
     fn new(scope: Scope, level: Level) -> Self {
-        Rule { scope, level, keys: Vec::new(), native_keys: Vec::new(), require_conformance: false }
+        Rule {
+            scope,
+            level,
+            keys: Vec::new(),
+            identities: Vec::new(),
+            native_keys: Vec::new(),
+            require_conformance: false,
+        }
     }
 
     pub fn trusts_nobody(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.is_empty() && self.identities.is_empty()
     }
 
     /// What it is about, in words.
@@ -159,6 +182,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     /// Of whatever no rule names.
     otherwise: Rule,
+    /// What identities are verified by.
+    pub(crate) root: Option<Root>,
     /// Whatever the rules say.
     require_conformance: bool,
 }
@@ -181,13 +206,18 @@ impl Policy {
             }
         }
         let otherwise = Rule::new(Scope::All, config.level.unwrap_or(Level::Warn));
-        Ok(Policy { rules, otherwise, require_conformance: false })
+        let root =
+            config.trusted_root.as_deref().map(|path| read_root(&places.folder.join(path))).transpose()?;
+        if root.is_none() && rules.iter().any(|rule| !rule.identities.is_empty()) {
+            return Err(PolicyError::NoRoot);
+        }
+        Ok(Policy { rules, otherwise, root, require_conformance: false })
     }
 
     /// The policy of somebody who trusts this key and nothing else, wherever a package comes from.
     pub fn of_key(key: PublicKey) -> Self {
         let otherwise = Rule { keys: vec![key], ..Rule::new(Scope::All, Level::Require) };
-        Policy { rules: Vec::new(), otherwise, require_conformance: false }
+        Policy { rules: Vec::new(), otherwise, root: None, require_conformance: false }
     }
 
     /// Asks for a certificate of conformance of everything, whatever the rules say.
@@ -254,6 +284,11 @@ fn resolve_rule(written: &RuleConfig, places: &Places<'_>) -> Result<Rule, Polic
     };
     Ok(Rule {
         keys: keys(&written.keys)?,
+        identities: written
+            .identities
+            .iter()
+            .map(|it| Identity { issuer: it.issuer.clone(), subject: it.subject.clone() })
+            .collect(),
         native_keys: keys(&written.native_keys)?,
         require_conformance: written.require_conformance,
         ..Rule::new(Scope::of(registry, namespace), written.level)
@@ -272,6 +307,13 @@ fn read_key(written: &str, folder: &Path) -> Result<PublicKey, PolicyError> {
     let file = File::open(&path).map_err(failed)?;
     file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
     PublicKey::from_pem(&text).map_err(|source| PolicyError::Key { key: path.display().to_string(), source })
+}
+
+fn read_root(path: &Path) -> Result<Root, PolicyError> {
+    let failed = |source| PolicyError::ReadRoot { path: path.to_owned(), source };
+    let mut text = String::new();
+    File::open(path).map_err(failed)?.take(ROOT_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    Root::from_json(&text).map_err(|source| PolicyError::Root { path: path.to_owned(), source })
 }
 
 fn joined(above: &str, below: &str) -> String {

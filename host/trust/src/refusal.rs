@@ -6,10 +6,14 @@
 pub enum Refusal {
     #[error("`{package}` is not signed")]
     Unsigned { package: String },
-    #[error("`{package}` must be signed, and no key is trusted for `{scope}`")]
+    #[error("`{package}` must be signed, and nobody is trusted for `{scope}`")]
     NobodyTrusted { package: String, scope: String },
     #[error("`{package}` is signed, but not by a key that is trusted for `{scope}`{}", hint_of(made_by))]
     WrongKey { package: String, scope: String, made_by: Vec<String> },
+    #[error("`{package}` is signed by `{found}`, who is not trusted for `{scope}`")]
+    WrongIdentity { package: String, scope: String, found: String },
+    #[error("`{package}` is signed without a key, and nothing proves by whom: {message}")]
+    Unproven { package: String, message: String },
     #[error("a trusted signature lies with `{package}` and is about something else, `{found}`")]
     WrongSubject { package: String, found: String },
     #[error("the signature that lies with `{package}` is that of another version, `{version}`")]
@@ -58,6 +62,8 @@ impl Refusal {
             Refusal::Unsigned { .. } => "trust_unsigned",
             Refusal::NobodyTrusted { .. } => "trust_nobody",
             Refusal::WrongKey { .. } => "trust_wrong_key",
+            Refusal::WrongIdentity { .. } => "trust_wrong_identity",
+            Refusal::Unproven { .. } => "trust_unproven",
             Refusal::WrongSubject { .. } => "trust_wrong_subject",
             Refusal::Replayed { .. } => "trust_replayed",
             Refusal::Malformed { .. } => "trust_signature_malformed",
@@ -80,13 +86,19 @@ impl Refusal {
                 "ask its publisher to sign it, or lower the `level` of its registry under `[trust]` in config.toml"
             }
             Refusal::NobodyTrusted { .. } => {
-                "name its publisher's public key in a `[[trust.rule]]` of config.toml"
+                "name its publisher's public key or identity in a `[[trust.rule]]` of config.toml"
             }
             Refusal::WrongKey { .. } | Refusal::CertificateKey { .. } | Refusal::SignerNotTrusted { .. } => {
                 "find out from its publisher whether the key has changed before you name another in config.toml"
             }
             Refusal::WrongSubject { .. } | Refusal::Replayed { .. } | Refusal::CertificateSubject { .. } => {
                 "somebody has put it there who could write to the registry: tell its publisher"
+            }
+            Refusal::WrongIdentity { .. } => {
+                "find out from its publisher who signs its releases before you name somebody in config.toml"
+            }
+            Refusal::Unproven { .. } => {
+                "check that `trusted-root` names the authority that its publisher uses"
             }
             Refusal::Damaged { .. } => "try again; if it stays so, the registry's storage is damaged",
             Refusal::Malformed { .. }
@@ -105,7 +117,8 @@ impl Refusal {
             Refusal::Replayed { .. } => 6,
             Refusal::WrongSubject { .. } | Refusal::CertificateSubject { .. } => 5,
             Refusal::WrongKind { .. } | Refusal::CertificateFailed { .. } => 4,
-            Refusal::WrongKey { .. } | Refusal::CertificateKey { .. } => 3,
+            Refusal::WrongIdentity { .. } => 4,
+            Refusal::WrongKey { .. } | Refusal::CertificateKey { .. } | Refusal::Unproven { .. } => 3,
             Refusal::Damaged { .. } => 2,
             Refusal::Malformed { .. } | Refusal::CertificateMalformed { .. } => 1,
             _ => 0,

@@ -114,10 +114,11 @@ fn at_level(level: Level, keys: &[&PrivateKey]) -> Policy {
         namespace: None,
         level,
         keys: pem,
+        identities: Vec::new(),
         native_keys: Vec::new(),
         require_conformance: false,
     };
-    let config = crate::TrustConfig { level: None, rules: vec![rule] };
+    let config = crate::TrustConfig { level: None, trusted_root: None, rules: vec![rule] };
     let places = crate::Places { folder: std::path::Path::new("/"), aliases: &|_| None, official: None };
     let mut policy = Policy::resolve(&config, &places).unwrap();
     policy.hold_everywhere();
@@ -294,4 +295,65 @@ async fn rubbish_without_end_is_not_looked_at() {
     let shop = Shop::open().await;
     shop.attach(&large).await;
     assert_eq!(shop.refused(&at_level(Level::Require, &[&ours])).await, "trust_signature_damaged");
+}
+
+#[tokio::test]
+async fn identities_are_pinned_with_their_issuer() {
+    const ISSUER: &str = "https://token.ci.example";
+    const SUBJECT: &str = "https://git.example/acme/release.yml@refs/heads/main";
+    let authority = registry_fixtures::Authority::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("root.json"), authority.trusted_root()).unwrap();
+    let policy = |issuer: &str, subject: &str, root: Option<&str>| {
+        let rule = crate::RuleConfig {
+            registry: "dir:/".to_owned(),
+            namespace: None,
+            level: Level::Require,
+            keys: Vec::new(),
+            identities: vec![crate::IdentityConfig {
+                issuer: issuer.to_owned(),
+                subject: subject.to_owned(),
+            }],
+            native_keys: Vec::new(),
+            require_conformance: false,
+        };
+        let trusted_root = root.map(Into::into);
+        let config = crate::TrustConfig { level: None, trusted_root, rules: vec![rule] };
+        let places = crate::Places { folder: folder.path(), aliases: &|_| None, official: None };
+        Policy::resolve(&config, &places).map(|mut policy| {
+            policy.hold_everywhere();
+            policy
+        })
+    };
+    let right = policy(ISSUER, SUBJECT, Some("root.json")).unwrap();
+    assert_eq!(policy(ISSUER, SUBJECT, None).unwrap_err().code(), "trust_root_missing");
+    assert_eq!(policy(ISSUER, SUBJECT, Some("none.json")).unwrap_err().code(), "trust_root_file");
+    std::fs::write(folder.path().join("odd.json"), "{").unwrap();
+    assert_eq!(policy(ISSUER, SUBJECT, Some("odd.json")).unwrap_err().code(), "trust_root_malformed");
+
+    let sign = |about: &Digest| {
+        let statement = Statement::new(about, bundle::SIGN_PREDICATE, json!({}));
+        authority.sign(ISSUER, SUBJECT, &serde_json::to_vec(&statement).unwrap()).unwrap()
+    };
+    let shop = Shop::open().await;
+    assert_eq!(shop.refused(&right).await, "trust_unsigned");
+    shop.attach(&sign(&shop.package.digest)).await;
+    let trusted = shop.judge(&right).await.unwrap();
+    let signer = trusted.signer().unwrap().to_string();
+    assert_eq!(signer, format!("identity {SUBJECT} ({ISSUER})"));
+    assert_eq!(judge_installed(&right, &shop.subject(), Some(&signer)).unwrap(), trusted);
+    for (issuer, subject) in [("https://login.example", SUBJECT), (ISSUER, "https://git.example/fork")] {
+        let wrong = policy(issuer, subject, Some("root.json")).unwrap();
+        assert_eq!(shop.refused(&wrong).await, "trust_wrong_identity");
+        let installed = judge_installed(&wrong, &shop.subject(), Some(&signer));
+        assert_eq!(installed.unwrap_err().code(), "trust_signer_not_trusted");
+    }
+    // Under an authority that nobody trusts, and of another version.
+    let stranger = registry_fixtures::Authority::new().unwrap();
+    std::fs::write(folder.path().join("other.json"), stranger.trusted_root()).unwrap();
+    assert_eq!(shop.refused(&policy(ISSUER, SUBJECT, Some("other.json")).unwrap()).await, "trust_unproven");
+    let replayed = Shop::open().await;
+    let newer = push(&replayed.registry, "1.1.0", None, "application/x", b"newer", true).await;
+    replayed.attach(&sign(&newer.digest)).await;
+    assert_eq!(replayed.refused(&right).await, "trust_replayed");
 }
