@@ -49,7 +49,8 @@ impl Progress for Downloads {
         self.printer.status(Tone::Busy, "Fetching", format_args!("{id} ({})", Bytes(bytes)));
         let bar = self.bars.then(|| {
             let bar = self.printer.bars().add(ProgressBar::new(bytes));
-            let template = "{msg:>28} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+            let template =
+                "{msg:>28} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("=> "));
             }

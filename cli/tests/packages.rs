@@ -183,6 +183,31 @@ fn nothing_is_installed_without_a_yes() {
     add(&project, ["source-file"]).expect(0);
 }
 
+/// A terminal, as `script` makes one, and somebody who types.
+#[cfg(unix)]
+#[test]
+fn on_a_terminal_somebody_is_asked() {
+    use std::process::{Command, Stdio};
+    let project = project();
+    publish(&registry(&project), &source());
+    let answer = |typed: &str| {
+        let mut command = Command::new("script");
+        support::isolate(&mut command, &project.home());
+        let line = format!("{} connectors add source-file --color never", support::RAPIDBYTE);
+        command.args(["-qec", &line, "/dev/null"]).env("TERM", "dumb").current_dir(project.root());
+        let typed = std::fs::File::open(project.write("typed", format!("{typed}\n"))).unwrap();
+        let output = command.stdin(Stdio::from(typed)).output().expect("`script` is there");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (exit, said) = answer("n");
+    assert_eq!(exit, Some(9), "{said}");
+    assert!(said.contains("Install this? [y/N]") && said.contains("nothing was installed"), "{said}");
+    assert!(!project.path("rapidbyte.lock").exists());
+    let (exit, said) = answer("y");
+    assert_eq!(exit, Some(0), "{said}");
+    assert!(lock(&project).contains("source-file"));
+}
+
 #[test]
 fn what_is_installed_is_listed_inspected_verified_and_removed() {
     let project = project();
