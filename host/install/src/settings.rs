@@ -23,6 +23,10 @@ use crate::limits::CONFIG_BYTES_MAX;
 /// The file in the user's folder.
 pub const CONFIG_FILE_NAME: &str = "config.toml";
 
+/// The alias of the official registry: the default where none is named, and signatures are required of it unless a rule says
+/// otherwise.
+pub const OFFICIAL_ALIAS: &str = "rapidbyte";
+
 const REGISTRIES: &str = "registries";
 const DEFAULT_REGISTRY: &str = "default-registry";
 const MINIMUM_RELEASE_AGE: &str = "minimum-release-age";
@@ -85,7 +89,7 @@ impl GlobalSettings {
     /// Who is trusted, with the keys read.
     pub fn policy(&self) -> Result<Policy, InstallError> {
         let aliases = |alias: &str| self.registries.get(alias).map(|registry| registry.place.clone());
-        let places = Places { folder: &self.folder, aliases: &aliases, official: None };
+        let places = Places { folder: &self.folder, aliases: &aliases, official: aliases(OFFICIAL_ALIAS) };
         Policy::resolve(&self.trust, &places).map_err(InstallError::Policy)
     }
 }
@@ -133,6 +137,8 @@ impl Reader {
                 self.errors.push(error);
             }
             settings.default_registry = Some(alias);
+        } else if settings.registries.contains_key(OFFICIAL_ALIAS) {
+            settings.default_registry = Some(OFFICIAL_ALIAS.to_owned());
         }
         settings
     }
@@ -393,6 +399,34 @@ mod tests {
         assert_eq!(parse("").registries, BTreeMap::new());
         let trust = parse("[trust]\nlevel = \"off\"\n[[trust.rule]]\nregistry = \"dir:/srv\"\n").trust;
         assert_eq!((trust.level, trust.rules.len()), (Some(rapidbyte_trust::Level::Off), 1));
+    }
+
+    #[test]
+    fn the_official_registry_is_the_default_and_must_be_signed() {
+        let settings = parse(
+            "[registries.rapidbyte]\nurl = \"registry.example/rapidbyte\"\n\
+             [registries.acme]\nurl = \"registry.example/acme\"\n",
+        );
+        assert_eq!(settings.default_registry.as_deref(), Some(OFFICIAL_ALIAS));
+        let level = |settings: &GlobalSettings, alias: &str| {
+            let digest = rapidbyte_packages::digest::Digest::of(b"");
+            let registry = &settings.registries[alias].place;
+            let repository = format!("{alias}/source-a");
+            let subject = rapidbyte_trust::Subject {
+                registry,
+                repository: &repository,
+                manifest: digest,
+                component: digest,
+            };
+            settings.policy().unwrap().level(&subject)
+        };
+        assert_eq!(level(&settings, "rapidbyte"), rapidbyte_trust::Level::Require);
+        assert_eq!(level(&settings, "acme"), rapidbyte_trust::Level::Warn);
+        let settings = parse(
+            "default-registry = \"acme\"\n[registries.rapidbyte]\nurl = \"registry.example/rapidbyte\"\n\
+             [registries.acme]\nurl = \"registry.example/acme\"\n",
+        );
+        assert_eq!(settings.default_registry.as_deref(), Some("acme"));
     }
 
     #[test]
