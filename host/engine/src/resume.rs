@@ -36,6 +36,12 @@ pub(crate) struct Receipt {
 pub(crate) struct Shape {
     pub sync_mode: SyncMode,
     pub cursor_field: Option<String>,
+    /// Of the reading in partitions that it was part of; 0: it was read as one.
+    #[serde(default)]
+    pub floor: u64,
+    /// Nothing came out before the end, so a cursor from before says nothing about what did.
+    #[serde(default)]
+    pub aggregated: bool,
     /// Checkpoints up to this id are of an earlier shape. What a destination still holds of them is not continued.
     pub after: u64,
 }
@@ -45,18 +51,25 @@ impl Shape {
         Shape {
             sync_mode: task.sync_mode,
             cursor_field: task.cursor.as_ref().map(|cursor| cursor.field.clone()),
+            floor: task.partition.floor,
+            aggregated: task.aggregates(),
             after,
         }
     }
 
     fn reads_like(&self, other: &Shape) -> bool {
-        self.sync_mode == other.sync_mode && self.cursor_field == other.cursor_field
+        self.sync_mode == other.sync_mode
+            && self.cursor_field == other.cursor_field
+            && self.floor == other.floor
+            && self.aggregated == other.aggregated
     }
 
     fn describe(&self) -> String {
+        let how = if self.floor > 0 { " in partitions" } else { "" };
+        let what = if self.aggregated { ", aggregated" } else { "" };
         match &self.cursor_field {
-            Some(field) => format!("{} by `{field}`", self.sync_mode),
-            None => self.sync_mode.to_string(),
+            Some(field) => format!("{} by `{field}`{how}{what}", self.sync_mode),
+            None => format!("{}{how}{what}", self.sync_mode),
         }
     }
 }
@@ -85,6 +98,8 @@ pub(crate) struct Start {
     pub adopt: Option<SavedCheckpoint>,
     /// The newest commit that both know.
     pub committed: Option<SavedCheckpoint>,
+    /// A partition that is committed to its end: there is nothing left to do.
+    pub done: bool,
     /// How the stream is read from here on; to be remembered before anything is read.
     pub shape: Shape,
     pub warnings: Vec<String>,
@@ -97,11 +112,13 @@ pub(crate) fn decide(known: &Known<'_>) -> Result<Start, ConnectorError> {
         check_receipt(receipt)?;
     }
     let mut warnings = Vec::new();
+    // What lies at or below the floor belongs to an earlier reading of the stream.
+    let floor = task.partition.floor;
     let saved_id = known.saved.map_or(0, |saved| saved.id);
-    let last_id = saved_id.max(known.receipt.map_or(0, |receipt| receipt.id));
+    let last_id = saved_id.max(known.receipt.map_or(0, |receipt| receipt.id)).max(floor);
     let reset = known.saved.is_some_and(|saved| saved.reset);
-    let saved = known.saved.filter(|saved| !saved.reset);
-    let receipt = known.receipt.filter(|receipt| !reset || receipt.id > saved_id);
+    let saved = known.saved.filter(|saved| !saved.reset && saved.id > floor);
+    let receipt = known.receipt.filter(|receipt| receipt.id > floor && (!reset || receipt.id > saved_id));
     let from_receipt = |receipt: &Receipt| SavedCheckpoint {
         id: receipt.id,
         cursor: receipt.cursor.clone(),
@@ -140,12 +157,13 @@ pub(crate) fn decide(known: &Known<'_>) -> Result<Start, ConnectorError> {
         (None, _) => Shape::of(task, last_id),
     };
 
+    let done = floor > 0 && base.as_ref().is_some_and(|base| base.complete);
     let resume = base.as_ref().is_some_and(|base| {
         base.cursor.is_some() && (task.sync_mode != SyncMode::FullRefresh || !base.complete)
     });
     let position = if resume { base.as_ref().and_then(|base| base.cursor.clone()) } else { None };
-    let reply = if resume { CheckpointReply::Resume } else { CheckpointReply::Restart };
-    Ok(Start { position, reply, last_id, adopt, committed: base, shape, warnings })
+    let reply = if resume || done { CheckpointReply::Resume } else { CheckpointReply::Restart };
+    Ok(Start { position, reply, last_id, adopt, committed: base, done, shape, warnings })
 }
 
 /// Writing everything again changes nothing.
