@@ -33,7 +33,8 @@ struct Saved {
     /// What the ranges are of: with another filter or key they mean something else.
     filter: Option<String>,
     key: Option<String>,
-    aggregated: bool,
+    /// The state knew nothing of the stream when it began.
+    unknown_before: bool,
 }
 
 /// A reading that is to be done.
@@ -85,8 +86,9 @@ impl Reading {
             let message = format!("{} ranges were given where at most {wanted} were asked for", ranges.len());
             return Err(source_fault(around, ConnectorError::internal("partitions_too_many", message)));
         }
-        let floor = floor(task, around).await?;
-        let saved = Saved { floor, ranges, filter: task.filter.clone(), key: split.key.clone(), aggregated: false };
+        let (floor, unknown_before) = floor(task, around).await?;
+        let (filter, key) = (task.filter.clone(), split.key.clone());
+        let saved = Saved { floor, ranges, filter, key, unknown_before };
         around.ports.reached("engine.partitions.before");
         let json = serde_json::to_vec(&saved).unwrap_or_default();
         state.put(&scope, READING_KEY, &json).await.map_err(|error| Fault::state(&error))?;
@@ -102,6 +104,7 @@ impl Reading {
         let parts = self.saved.ranges.iter().zip(0..).map(|(range, index)| Task {
             key: TaskKey { partition: index, ..task.key.clone() },
             partition: Partition { index, count, range: Some(range.clone()), floor: self.saved.floor },
+            unknown_before: self.saved.unknown_before,
             ..task.clone()
         });
         parts.collect()
@@ -109,6 +112,12 @@ impl Reading {
 
     pub fn moment(&self) -> Moment {
         self.moment.clone()
+    }
+
+    /// Whether the destination may hold half of a reading that nobody remembers: then its first partition goes ahead until
+    /// the destination has said where it stands.
+    pub fn is_cautious(&self) -> bool {
+        self.saved.unknown_before
     }
 
     /// Lets go of the moment, and of the reading if all of it is committed.
@@ -194,18 +203,18 @@ async fn all_complete(task: &Task, saved: &Saved, around: &Surroundings) -> Resu
     Ok(true)
 }
 
-/// A floor above everything that was ever seen of the stream.
-async fn floor(task: &Task, around: &Surroundings) -> Result<u64, Fault> {
+/// A floor above everything that was ever seen of the stream, and whether that was nothing at all.
+async fn floor(task: &Task, around: &Surroundings) -> Result<(u64, bool), Fault> {
     let positions = around.ports.state.positions(Some(&task.key.pipeline)).await;
     let positions = positions.map_err(|error| Fault::state(&error))?;
     let of_stream = positions.iter().filter(|position| position.key.stream == task.key.stream);
-    let seen = of_stream.map(|position| position.checkpoint.id).max().unwrap_or(0);
-    let floor = seen.max(of_clock());
+    let seen = of_stream.map(|position| position.checkpoint.id).max();
+    let floor = seen.unwrap_or(0).max(of_clock());
     if floor >= CHECKPOINT_ID_MAX / 2 {
         let message = format!("there is no room for checkpoint ids above {floor}");
         return Err(Fault::new(Origin::Engine, "engine", ConnectorError::internal("checkpoint_id", message)));
     }
-    Ok(floor)
+    Ok((floor, seen.is_none()))
 }
 
 /// Milliseconds since the epoch with room for a million ids in each: above every id that was counted up from 1.

@@ -36,7 +36,10 @@ pub struct Task {
     pub columns: Vec<String>,
     pub filter: Option<String>,
     pub write: WritePlan,
+    /// Of the destination.
     pub policies: Policies,
+    /// What becomes of records that are refused before they are handed to the destination.
+    pub on_error: DataErrorPolicy,
     pub limits: Limits,
     /// Every column of the stream, selected or not.
     pub stream_columns: Vec<String>,
@@ -48,6 +51,8 @@ pub struct Task {
     pub contract: Option<ContractPlan>,
     /// How it may be read in partitions. None: as one.
     pub split: Option<Split>,
+    /// The state knew nothing of the stream when its reading in partitions began.
+    pub unknown_before: bool,
     /// The moment to read at, which another session of the source holds open.
     pub snapshot: Option<String>,
     /// About how many records a full read gives, where the source knows.
@@ -285,7 +290,7 @@ fn select(spec: &PipelineSpec, options: &PlanOptions, catalog: &Catalog) -> (Vec
     let mut streams = match &spec.streams {
         Selection::Listed(streams) => streams.clone(),
         Selection::All(write) => {
-            let whole = |stream: &CatalogStream| StreamSpec::whole(&stream.name, write, spec.policies);
+            let whole = |stream: &CatalogStream| StreamSpec::whole(&stream.name, write, spec);
             catalog.streams.iter().map(whole).collect()
         }
     };

@@ -6,11 +6,12 @@ use rapidbyte_core::contract::ArrowSchemaIpc;
 use rapidbyte_core::dead_letter::DeadLetters;
 use rapidbyte_core::frame::{decode_schema, schema_difference};
 use rapidbyte_core::{
-    CheckpointEvent, CheckpointKind, ConnectorError, Cursor, ErrorCategory, Frame, SyncMode,
+    CheckpointEvent, CheckpointKind, ConnectorError, Cursor, CursorValue, ErrorCategory, Frame, SyncMode,
 };
 
 use crate::commit::{Totals, now_ms};
 use crate::error::Origin;
+use crate::resume::partition_mark;
 use crate::shared::TaskShared;
 use crate::steps::{HostSteps, Passed};
 
@@ -259,9 +260,10 @@ impl<'a> PumpState<'a> {
         if self.shared.task.aggregates() {
             return Ok(None);
         }
-        self.cursor = Some(cursor.clone());
-        let id = self.shared.ledger.stamp(self.cursor.clone(), false)?;
-        Ok(id.map(|id| CheckpointEvent { id, cursor: Some(cursor), complete: false, ..event }))
+        self.cursor = Some(self.marked(cursor));
+        let cursor = self.cursor.clone();
+        let id = self.shared.ledger.stamp(cursor.clone(), false)?;
+        Ok(id.map(|id| CheckpointEvent { id, cursor, complete: false, ..event }))
     }
 
     /// The checkpoint behind the last frame, if the source was read to its end.
@@ -281,7 +283,20 @@ impl<'a> PumpState<'a> {
                 ),
             )));
         }
+        if self.cursor.is_none() && self.shared.task.partition.range.is_some() {
+            let nothing = Cursor { field: String::new(), value: CursorValue::Json("null".to_owned()) };
+            self.cursor = Some(self.marked(nothing));
+        }
         Ok(self.shared.ledger.stamp(self.cursor.clone(), true)?)
+    }
+
+    /// A cursor that says so where it is one of a partition.
+    fn marked(&self, mut cursor: Cursor) -> Cursor {
+        let partition = &self.shared.task.partition;
+        if partition.range.is_some() {
+            cursor.field.push_str(&partition_mark(partition));
+        }
+        cursor
     }
 
     fn forward(&mut self, id: u64) -> Result<CheckpointEvent, ConnectorError> {

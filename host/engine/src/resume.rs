@@ -17,7 +17,7 @@
 use rapidbyte_core::limits::{CHECKPOINT_ID_MAX, CURSOR_BYTES_MAX};
 use rapidbyte_core::ports::SavedCheckpoint;
 use rapidbyte_core::{
-    CheckpointReply, ConnectorError, Cursor, CursorValue, ErrorCategory, SyncMode, WriteMode,
+    CheckpointReply, ConnectorError, Cursor, CursorValue, ErrorCategory, Partition, SyncMode, WriteMode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +147,9 @@ pub(crate) fn decide(known: &Known<'_>) -> Result<Start, ConnectorError> {
         (None, Some(saved)) if known.transactional => without_receipt(task, saved, &mut warnings)?,
         (_, saved) => saved.cloned(),
     };
+    if task.unknown_before {
+        refuse_forgotten(task, known.receipt)?;
+    }
     let base = match base {
         Some(base) => same_reading(known, base, &mut warnings)?,
         None => None,
@@ -210,6 +213,11 @@ fn same_reading(
         Some(before) if base.id <= before.after => Some("in another way".to_owned()),
         Some(before) if !before.reads_like(&now) => Some(before.describe()),
         Some(_) => None,
+        None if task.partition.floor == 0 && is_of_partition(base.cursor.as_ref()) => {
+            // Of one partition, and the state that knew of the others is lost.
+            refuse_forgotten(task, known.receipt)?;
+            Some("in partitions".to_owned())
+        }
         None => other_cursor_field(task, base.cursor.as_ref()).map(|field| format!("by `{field}`")),
     };
     let Some(before) = difference else { return Ok(Some(base)) };
@@ -232,6 +240,37 @@ fn same_reading(
         return Ok(None);
     }
     Err(refuse_continuation(task, "cursor_changed", facts))
+}
+
+/// What the engine puts behind the name of a cursor's field where it is the cursor of a partition, so that a receipt says
+/// so even to a state that has forgotten everything: `id [2/8]`.
+pub(crate) fn partition_mark(partition: &Partition) -> String {
+    format!(" [{}/{}]", u64::from(partition.index) + 1, partition.count)
+}
+
+fn is_of_partition(cursor: Option<&Cursor>) -> bool {
+    cursor.is_some_and(|cursor| cursor.field.ends_with(']') && cursor.field.contains(" ["))
+}
+
+/// An append that stands half-way at the destination, and of which the state does not know how far its other half is.
+fn refuse_forgotten(task: &Task, receipt: Option<&Receipt>) -> Result<(), ConnectorError> {
+    let Some(receipt) = receipt.filter(|_| !repeats_nothing(task)) else { return Ok(()) };
+    let of_partition = is_of_partition(receipt.cursor.as_ref());
+    if receipt.complete && !of_partition {
+        return Ok(());
+    }
+    let how = if of_partition { "in partitions" } else { "as one" };
+    let facts = format!(
+        "the destination has a receipt of stream `{}`, which was read {how}, and the state knows nothing of it: the state was \
+         lost or exchanged",
+        task.key.stream
+    );
+    let mut error = refuse_continuation(task, "receipt_unplanned", facts);
+    if !of_partition {
+        let hint = "`partitions: 1` for the stream lets it go on where it stands; or empty the table and use `state reset`";
+        error.details = Some(serde_json::json!({ "hint": hint }).to_string());
+    }
+    Err(error)
 }
 
 /// The columns of a cursor that is over columns of this stream, but not over the one this run continues by. Cursors that

@@ -19,9 +19,8 @@ pub struct RetryPolicy {
     pub max_delay_ms: u64,
     /// Wait a random part of the upper half of the delay, so that many tasks do not come back at once.
     pub jitter: bool,
-    /// Words for errors: `connection_timeout`, `rate_limit`, `server_error`, a category or a code. None: whatever the
-    /// connector calls retryable.
-    pub retryable_errors: Option<Vec<String>>,
+    /// Only errors of these categories (`transient-network`) or codes. Empty: whatever the connector calls retryable.
+    pub retryable_errors: Vec<String>,
 }
 
 /// How the delay grows from attempt to attempt.
@@ -41,7 +40,7 @@ impl Default for RetryPolicy {
             initial_delay_ms: 1000,
             max_delay_ms: 30_000,
             jitter: true,
-            retryable_errors: None,
+            retryable_errors: Vec::new(),
         }
     }
 }
@@ -54,7 +53,7 @@ impl RetryPolicy {
         initial_delay_ms: 0,
         max_delay_ms: 0,
         jitter: false,
-        retryable_errors: None,
+        retryable_errors: Vec::new(),
     };
 
     /// How long to wait before the next attempt after `failures` in a row; none: it stays failed.
@@ -88,21 +87,8 @@ impl RetryPolicy {
     }
 
     fn covers(&self, error: &ConnectorError) -> bool {
-        error.retryable
-            && self
-                .retryable_errors
-                .as_ref()
-                .is_none_or(|words| words.iter().any(|word| word_covers(word, error)))
-    }
-}
-
-/// Whether an error is of the kind that a word of `retryable_errors` names.
-fn word_covers(word: &str, error: &ConnectorError) -> bool {
-    match word {
-        "connection_timeout" => error.category == ErrorCategory::TransientNetwork,
-        "rate_limit" => error.category == ErrorCategory::RateLimit,
-        "server_error" => error.category == ErrorCategory::TransientDb || error.code.starts_with("http_5"),
-        _ => error.code == word || error.category.to_string() == word.replace('_', "-"),
+        let named = |word: &String| *word == error.code || word == error.category.as_str();
+        error.retryable && (self.retryable_errors.is_empty() || self.retryable_errors.iter().any(named))
     }
 }
 
@@ -163,19 +149,11 @@ mod tests {
     #[test]
     fn words_name_kinds_of_errors() {
         let mut policy = policy(Backoff::Fixed);
-        let mut http = error(ErrorCategory::Internal);
-        http.code = "http_503".into();
         let retried = |policy: &RetryPolicy, error: &ConnectorError| policy.next(error, 1).is_some();
-        policy.retryable_errors = Some(vec!["rate_limit".into(), "server_error".into()]);
-        assert!(retried(&policy, &error(ErrorCategory::RateLimit)));
-        assert!(retried(&policy, &error(ErrorCategory::TransientDb)));
-        assert!(retried(&policy, &http));
-        assert!(!retried(&policy, &error(ErrorCategory::TransientNetwork)));
-        policy.retryable_errors = Some(vec!["reset".into()]);
+        policy.retryable_errors = vec!["rate-limit".into(), "reset".into()];
+        assert!(retried(&policy, &error(ErrorCategory::RateLimit)), "by category");
         assert!(retried(&policy, &error(ErrorCategory::TransientNetwork)), "by code");
-        policy.retryable_errors = Some(vec!["transient_network".into()]);
-        assert!(retried(&policy, &error(ErrorCategory::TransientNetwork)), "by category");
-        policy.retryable_errors = Some(Vec::new());
+        policy.retryable_errors = vec!["rate-limit".into(), "refused".into()];
         assert!(!retried(&policy, &error(ErrorCategory::TransientNetwork)));
     }
 

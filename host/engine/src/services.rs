@@ -106,7 +106,7 @@ impl Services for StageServices {
         };
         // What lies behind a source or transform is in order only in its channel: the pump knows which checkpoint follows.
         match &self.outlet {
-            Some(_) if self.shared.task.policies.on_data_error == DataErrorPolicy::Fail => Err(refusal(&letters.errors)),
+            Some(_) if self.shared.task.on_error == DataErrorPolicy::Fail => Err(refusal(&letters.errors)),
             Some(outlet) => outlet.send(Event::DeadLetters(letters)).await.map_err(|_| closed()),
             None => self.shared.refuse(letters, true).await,
         }

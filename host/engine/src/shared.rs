@@ -220,7 +220,8 @@ impl TaskShared {
     /// Applies the data-error policy to refused records.
     pub async fn refuse(&self, letters: DeadLetters, by_destination: bool) -> Result<(), ConnectorError> {
         let records = letters.errors.len() as u64;
-        let dead = match self.task.policies.on_data_error {
+        let policy = if by_destination { self.task.policies.on_data_error } else { self.task.on_error };
+        let dead = match policy {
             DataErrorPolicy::Fail => return Err(refusal(&letters.errors)),
             DataErrorPolicy::Skip => false,
             DataErrorPolicy::Dlq => true,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rapidbyte_core::ports::{Connector, Observer, StateStore};
 use rapidbyte_core::redact::Redactor;
 use rapidbyte_core::sql::{Operation, Rule, SqlPlanner};
-use rapidbyte_core::{CursorSpec, Policies, SyncMode, WritePlan};
+use rapidbyte_core::{CursorSpec, DataErrorPolicy, Policies, SyncMode, WritePlan};
 
 use crate::breaker::BreakerPolicy;
 use crate::cancel::Cancellation;
@@ -22,6 +22,7 @@ pub struct PipelineSpec {
     pub contracts: Vec<ContractSpec>,
     /// What streams get that are not listed.
     pub policies: Policies,
+    pub on_error: DataErrorPolicy,
     pub retry: RetryPolicy,
     pub breaker: Option<BreakerPolicy>,
     pub resources: ResourceSpec,
@@ -46,7 +47,10 @@ pub struct StreamSpec {
     pub filter: Option<String>,
     /// An empty key stands for the stream's own, as its catalog has it.
     pub write: WritePlan,
+    /// Of the destination.
     pub policies: Policies,
+    /// What becomes of records that the source, a transform or the contract refuses.
+    pub on_error: DataErrorPolicy,
     /// In how many partitions it is read at most; 1: as one. None: as the source and `parallelism` see fit.
     pub partitions: Option<u32>,
     /// By which column. None: the source's choice.
@@ -54,7 +58,7 @@ pub struct StreamSpec {
 }
 
 impl StreamSpec {
-    pub(crate) fn whole(name: &str, write: &WritePlan, policies: Policies) -> Self {
+    pub(crate) fn whole(name: &str, write: &WritePlan, spec: &PipelineSpec) -> Self {
         StreamSpec {
             name: name.to_owned(),
             sync_mode: SyncMode::FullRefresh,
@@ -62,7 +66,8 @@ impl StreamSpec {
             columns: Vec::new(),
             filter: None,
             write: write.clone(),
-            policies,
+            policies: spec.policies,
+            on_error: spec.on_error,
             partitions: None,
             partition_key: None,
         }

@@ -96,7 +96,7 @@ impl HostSteps {
         if let (Some(contract), Some(link)) = (&task.contract, links.last_mut()) {
             link.push(Step::Contract(ContractStep::new(contract, &schema, ports)?));
         }
-        let policy = task.policies.on_data_error;
+        let policy = task.on_error;
         let steps = links.into_iter().map(|steps| (!steps.is_empty()).then_some(HostSteps { steps, policy }));
         Ok(steps.collect())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rapidbyte_core::ports::{RunCounters, RunEvent, RunStatus, TaskKey};
 use rapidbyte_core::*;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::breaker::Breaker;
@@ -69,6 +69,7 @@ pub(crate) async fn run_stream(task: Task, run: RunShared) -> StreamReport {
         run_id: claim.run_id,
         totals: Arc::default(),
         breaker: run.breaker.clone(),
+        gate: None,
     };
 
     match Reading::open(&task, &around).await {
@@ -115,13 +116,22 @@ async fn partitions(
     // Each takes its own turn; who holds one while waiting for others may wait for ever.
     drop(permit);
     let moment = reading.moment();
+    let gate = Gate::new(!reading.is_cautious());
     let mut running = JoinSet::new();
     for task in tasks {
-        let (run, around, moment) = (run.clone(), around.clone(), moment.clone());
+        let (run, moment, gate) = (run.clone(), moment.clone(), gate.clone());
+        let first = task.partition.index == 0;
+        let around = Surroundings { gate: first.then(|| gate.clone()), ..around.clone() };
         running.spawn(async move {
             let mut report = StreamReport::unstarted(&task);
+            if !first && !gate.wait().await {
+                return report;
+            }
             if let Some(_permit) = run.turn().await {
                 attempts(task, Some(&moment), &run, &around, &mut report).await;
+            }
+            if first {
+                gate.shut();
             }
             report
         });
@@ -136,6 +146,32 @@ async fn partitions(
         && report.error.is_none()
     {
         report.fail(fault);
+    }
+}
+
+/// Behind it a stream's other partitions wait for the first one.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<watch::Sender<Option<bool>>>);
+
+impl Gate {
+    fn new(open: bool) -> Self {
+        Gate(Arc::new(watch::Sender::new(open.then_some(true))))
+    }
+
+    /// The destination has said where it stands, and the stream can be read in partitions.
+    pub fn open(&self) {
+        self.0.send_replace(Some(true));
+    }
+
+    /// The first partition has ended. If it never came so far, the others need not begin.
+    fn shut(&self) {
+        self.0.send_if_modified(|open| open.is_none() && open.replace(false).is_none());
+    }
+
+    async fn wait(&self) -> bool {
+        let mut open = self.0.subscribe();
+        // The sender is part of `self`, so this cannot fail.
+        open.wait_for(Option::is_some).await.is_ok_and(|open| *open == Some(true))
     }
 }
 
@@ -171,7 +207,7 @@ async fn attempts(
         }
         let Some(delay) = run.retry.next(&fault.error, failures) else { return };
         report.retries += 1;
-        say_retry(&run.ports, around, &fault, failures, run.retry.max_attempts, delay, &report.stream);
+        say_retry(run, &fault, failures, delay, &report.stream);
         run.ports.reached("engine.retry");
         tokio::select! {
             biased;
@@ -189,22 +225,14 @@ async fn attempts(
 /// The code by which a source says that the moment it was to read at is not held open any more.
 const SNAPSHOT_GONE: &str = "snapshot_gone";
 
-fn say_retry(
-    ports: &Ports,
-    around: &Surroundings,
-    fault: &Fault,
-    failures: u32,
-    attempts: u32,
-    delay: Duration,
-    stream: &str,
-) {
-    let _ = around;
+fn say_retry(run: &RunShared, fault: &Fault, failures: u32, delay: Duration, stream: &str) {
+    let (seconds, next, attempts) = (delay.as_secs_f64(), failures + 1, run.retry.max_attempts);
     let event = LogEvent {
         level: LogLevel::Warn,
-        message: format!("{fault}; trying again in {:.1} s (attempt {} of {attempts})", delay.as_secs_f64(), failures + 1),
+        message: format!("{fault}; trying again in {seconds:.1} s (attempt {next} of {attempts})"),
         fields: vec![("stream".to_owned(), FieldValue::Text(stream.to_owned()))],
     };
-    ports.observer.observe(RunEvent::Log { key: None, connector: "engine", event: &event });
+    run.ports.observer.observe(RunEvent::Log { key: None, connector: "engine", event: &event });
 }
 
 /// The claim on a stream. Frees it if the stream's future is dropped in the middle.

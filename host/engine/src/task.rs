@@ -30,6 +30,7 @@ use crate::shared::{Beginning, TaskShared, decision_origin};
 use crate::spec::{Connectors, Plugged, Ports};
 use crate::stage::{Ended, Stage, run_stage};
 use crate::steps::HostSteps;
+use crate::stream::Gate;
 
 /// Key under which the engine remembers how a stream was read.
 const SHAPE_KEY: &str = "shape";
@@ -43,6 +44,8 @@ pub(crate) struct Surroundings {
     pub run_id: i64,
     pub totals: Arc<StreamTotals>,
     pub breaker: Arc<Breaker>,
+    /// What this task opens once its destination has said where it stands.
+    pub gate: Option<Gate>,
 }
 
 /// Tries a task once, into `report`. Nothing of the attempt is left when this returns. Answers whether something new was
@@ -72,7 +75,7 @@ struct Joint {
 
 /// One attempt. An error is one from before the stages ran.
 async fn execute(task: Task, around: &Surroundings) -> Result<(Arc<TaskShared>, bool), Fault> {
-    let Surroundings { memory, connectors, ports, run_id, totals, breaker } = around;
+    let Surroundings { memory, connectors, ports, run_id, totals, breaker, gate } = around;
     let state = &ports.state;
     let saved = state.last_checkpoint(&task.key).await.map_err(|error| Fault::state(&error))?;
     let shape =
@@ -101,7 +104,7 @@ async fn execute(task: Task, around: &Surroundings) -> Result<(Arc<TaskShared>, 
         },
     };
     ports.reached("engine.opened");
-    let mut running = Running { shared: shared.clone(), set: JoinSet::new() };
+    let mut running = Running { shared: shared.clone(), set: JoinSet::new(), gate: gate.clone() };
     let interrupted = running.run(stages, joints).await;
     // Nothing of the task may outlive its claim.
     running.set.shutdown().await;
@@ -204,6 +207,7 @@ async fn open_all(
 struct Running {
     shared: Arc<TaskShared>,
     set: JoinSet<Ended>,
+    gate: Option<Gate>,
 }
 
 impl Running {
@@ -235,6 +239,9 @@ impl Running {
                 return false;
             }
         };
+        if let Some(gate) = &self.gate {
+            gate.open();
+        }
         if start.done {
             // The destination has it all: it sees the end, and nothing is read.
             drop(stages);
