@@ -69,7 +69,9 @@ impl Task {
             columns: Vec::new(),
             filter: None,
             write: None,
-            partition: self.partition,
+            partition: self.partition.clone(),
+            snapshot: None,
+            partition_key: None,
             limits: self.limits,
             policies: self.policies,
         }
