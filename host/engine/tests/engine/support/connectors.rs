@@ -170,8 +170,14 @@ impl Instance for FakeInstance {
     }
 
     async fn run(&mut self, request: RunRequest) -> Result<RunSummary, ConnectorError> {
-        let mut summary =
-            RunSummary { role: self.role, read: None, write: None, transform: None, catalog: None };
+        let mut summary = RunSummary {
+            role: self.role,
+            read: None,
+            write: None,
+            transform: None,
+            catalog: None,
+            partition_plan: None,
+        };
         match request.phase {
             RunPhase::Discover => summary.catalog = Some(self.discover(request.stream)),
             _ if request.dry_run => self.striker.step("dry-run").await?,
