@@ -66,6 +66,7 @@ impl Fault {
 pub(crate) fn state_error(error: &StateError) -> ConnectorError {
     let (category, code) = match error {
         StateError::Busy { .. } => (ErrorCategory::TransientDb, "stream_busy"),
+        StateError::TakenOver { .. } => (ErrorCategory::Internal, "stream_taken_over"),
         StateError::TooNew { .. } => (ErrorCategory::Config, "state_too_new"),
         StateError::Unavailable { .. } => (ErrorCategory::Internal, "state_unavailable"),
     };
