@@ -34,6 +34,7 @@ mod instance;
 mod limits;
 mod memory;
 mod plan;
+mod profile;
 mod pump;
 mod report;
 mod resume;

@@ -1,6 +1,8 @@
 //! The hot path: what one connector has made is taken, checked against the stream's schema, counted, and handed on to the
 //! next one; checkpoints get their place and their id. A frame is moved, never copied; nothing is done per record.
 
+use std::time::Instant;
+
 use rapidbyte_core::channel::{Closed, Event, Receiver, Sender};
 use rapidbyte_core::contract::ArrowSchemaIpc;
 use rapidbyte_core::frame::{decode_schema, schema_difference};
@@ -10,6 +12,7 @@ use rapidbyte_core::{
 
 use crate::commit::Totals;
 use crate::error::Origin;
+use crate::profile::Watched;
 use crate::shared::TaskShared;
 
 /// One link between two connectors.
@@ -27,6 +30,7 @@ pub(crate) struct Link {
 /// Moves a stream over one link until it ends. Whatever ends it early has been reported to `shared` when this returns,
 /// or was reported by the connector whose side of the channel is gone.
 pub(crate) async fn pump(shared: &TaskShared, link: Link, mut inlet: Receiver, outlet: Sender) {
+    let _watching = shared.clock.watch(Watched::pump(link.producer, inlet.gauge(), outlet.gauge()));
     let mut state = PumpState::new(shared, link);
     if let Err(Stop::Fault(error)) = state.run(&mut inlet, &outlet).await {
         shared.fail(state.link.producer, error);
@@ -87,8 +91,10 @@ impl<'a> PumpState<'a> {
         loop {
             match inlet.recv().await? {
                 Event::Frame(frame) => {
+                    let (began, records, bytes) = (Instant::now(), frame.records(), frame.len_bytes());
                     self.frame(&frame)?;
                     outlet.send(Event::Frame(frame)).await?;
+                    self.shared.batch_moved(self.link.producer, records, bytes, began);
                     self.shared.ports.reached("engine.frame");
                 }
                 Event::Checkpoint(event) => {

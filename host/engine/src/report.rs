@@ -1,6 +1,9 @@
 //! What a run answers: per stream what was moved, what went wrong, what to know.
 
+use std::time::Instant;
+
 use rapidbyte_core::ports::{RunCounters, RunStatus};
+use rapidbyte_core::profile::{RunProfile, TaskProfile};
 use rapidbyte_core::{ConnectorError, SyncMode, WriteMode};
 use serde::Serialize;
 
@@ -20,6 +23,7 @@ pub struct RunReport {
     pub duration_ms: u64,
     /// How the memory was divided.
     pub memory: MemoryPlan,
+    pub profile: RunProfile,
 }
 
 impl RunReport {
@@ -69,6 +73,9 @@ pub struct StreamReport {
     pub guest_bytes_peak: u64,
     pub error: Option<Fault>,
     pub warnings: Vec<String>,
+    /// What its stages did with their time. None: it did not come so far, or the run has taken it.
+    #[serde(skip)]
+    pub profile: Option<TaskProfile>,
 }
 
 impl StreamReport {
@@ -89,11 +96,12 @@ impl StreamReport {
             guest_bytes_peak: 0,
             error: None,
             warnings: Vec::new(),
+            profile: None,
         }
     }
 
     /// Takes over what a task came to.
-    pub(crate) fn take(&mut self, shared: &TaskShared, interrupted: bool) {
+    pub(crate) fn take(&mut self, shared: &TaskShared, interrupted: bool, run_began: Instant) {
         let cancelled = shared.ports.cancellation.is_requested();
         let failure = shared.failure();
         self.resumed = shared.start.get().is_some_and(|start| start.position.is_some());
@@ -102,6 +110,7 @@ impl StreamReport {
         self.checkpoints = shared.ledger.saves();
         self.guest_bytes_peak = shared.guest_bytes_peak();
         self.warnings = shared.take_warnings();
+        self.profile = Some(shared.clock.profile(&shared.task.key, run_began));
         self.status = match failure {
             // Asked to end, a source or transform may end with an error instead of at a checkpoint.
             Some(fault) if cancelled && matches!(fault.origin, Origin::Source | Origin::Transform(_)) => {

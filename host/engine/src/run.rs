@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use rapidbyte_core::profile::RunProfile;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -29,7 +30,7 @@ pub async fn run(plan: RunPlan, connectors: &Connectors, ports: &Ports) -> RunRe
                 () = ports.cancellation.wait(CancelLevel::Stop) => return None,
                 permit = permits.acquire_owned() => permit,
             };
-            let report = run_task(task, memory, connectors, ports).await;
+            let report = run_task(task, memory, connectors, ports, began).await;
             drop(permit);
             Some(report)
         });
@@ -50,7 +51,9 @@ pub async fn run(plan: RunPlan, connectors: &Connectors, ports: &Ports) -> RunRe
             }
         }
     }
+    let profiles = reports.iter_mut().filter_map(|report| report.profile.take()).collect();
     RunReport {
+        profile: RunProfile::new(began.elapsed(), profiles),
         pipeline: plan.pipeline,
         streams: reports,
         warnings: plan.warnings,

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::Instant;
 
 use rapidbyte_core::ports::{RunEvent, SavedCheckpoint};
 use rapidbyte_core::*;
@@ -13,6 +14,7 @@ use crate::commit::{Ledger, Refusal};
 use crate::error::{Fault, Origin};
 use crate::limits::WARNINGS_MAX;
 use crate::plan::Task;
+use crate::profile::StageClock;
 use crate::resume::{Known, Receipt, Shape, Start, decide};
 use crate::spec::Ports;
 
@@ -21,6 +23,7 @@ pub(crate) struct TaskShared {
     pub task: Task,
     pub ports: Ports,
     pub ledger: Ledger,
+    pub clock: StageClock,
     saved: Option<SavedCheckpoint>,
     /// How the stream was read before.
     pub shape: Option<Shape>,
@@ -47,6 +50,7 @@ impl TaskShared {
     ) -> Self {
         TaskShared {
             ledger: Ledger::new(task.key.clone(), run_id, ports.state.clone()),
+            clock: StageClock::new(),
             task,
             ports,
             saved,
@@ -64,12 +68,33 @@ impl TaskShared {
 
     /// Notes an error with where it began. Only the first counts.
     pub fn fail(&self, origin: Origin, error: ConnectorError) {
-        let by = self
-            .names
-            .iter()
-            .find(|(of, _)| *of == origin)
-            .map_or_else(|| origin.to_string(), |(_, by)| by.clone());
+        let named = self.names.iter().any(|(of, _)| *of == origin);
+        let by = if named { self.name_of(origin).to_owned() } else { origin.to_string() };
         self.fail_with(Fault::new(origin, by, error));
+    }
+
+    /// Name and version of the connector in a place.
+    pub fn name_of(&self, origin: Origin) -> &str {
+        self.names.iter().find(|(of, _)| *of == origin).map_or("engine", |(_, name)| name)
+    }
+
+    /// Records were refused, and the policy goes on without them.
+    pub fn records_failed(&self, by: Origin, records: u64) {
+        let (key, connector) = (&self.task.key, self.name_of(by));
+        self.ports.observer.observe(RunEvent::RecordsFailed { key, connector, records });
+    }
+
+    /// A batch was handed to the connector behind its producer.
+    pub fn batch_moved(&self, producer: Origin, records: u64, bytes: u64, began: Instant) {
+        let behind = self.names.iter().skip_while(|(of, _)| *of != producer).nth(1);
+        self.ports.observer.observe(RunEvent::BatchMoved {
+            key: &self.task.key,
+            from: self.name_of(producer),
+            to: behind.map_or("engine", |(_, name)| name),
+            records,
+            bytes,
+            duration_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        });
     }
 
     pub fn fail_with(&self, fault: Fault) {
@@ -198,6 +223,7 @@ impl TaskShared {
         match self.task.policies.on_data_error {
             DataErrorPolicy::Skip => {
                 self.ledger.skip(records.records(), by == Origin::Destination);
+                self.records_failed(by, records.records());
                 Ok(())
             }
             // The plan refuses `dlq` until there is a place for dead letters.

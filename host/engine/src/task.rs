@@ -37,6 +37,7 @@ pub(crate) async fn run_task(
     memory: MemoryPlan,
     connectors: Connectors,
     ports: Ports,
+    run_began: Instant,
 ) -> StreamReport {
     let began = Instant::now();
     let key = task.key.clone();
@@ -55,7 +56,7 @@ pub(crate) async fn run_task(
     ports.reached("engine.claim.after");
 
     match execute(task, memory, connectors, &ports, run_id).await {
-        Ok((shared, interrupted)) => report.take(&shared, interrupted),
+        Ok((shared, interrupted)) => report.take(&shared, interrupted, run_began),
         Err(fault) => {
             report.status = RunStatus::Failed;
             report.error = Some(fault);

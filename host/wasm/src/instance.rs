@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rapidbyte_core::frame::decode_schema;
 use rapidbyte_core::ports::Instance;
+use rapidbyte_core::waiting::Waiting;
 use rapidbyte_core::{
     ConnectorError, ConnectorRole, OpenInfo, PROTOCOL_VERSION, RunPhase, RunRequest, RunSummary,
     ValidationReport,
@@ -229,6 +230,10 @@ impl Instance for WasmInstance {
 
     fn memory_bytes_peak(&self) -> u64 {
         self.guest.memory.peak_bytes()
+    }
+
+    fn remote_waits(&self) -> Option<Arc<Waiting>> {
+        Some(self.guest.activity.remote_waits())
     }
 }
 

@@ -155,7 +155,11 @@ impl Observer for Seen {
             }
             RunEvent::StreamFinished { key, status, .. } => format!("{} {}", key.stream, status.as_str()),
             RunEvent::Log { event, .. } => event.message.clone(),
-            RunEvent::Progress { .. } | RunEvent::Metric { .. } => return,
+            RunEvent::Progress { .. }
+            | RunEvent::Metric { .. }
+            | RunEvent::PluginLoaded { .. }
+            | RunEvent::RecordsFailed { .. }
+            | RunEvent::BatchMoved { .. } => return,
         };
         self.events.lock().unwrap().push(line);
     }
