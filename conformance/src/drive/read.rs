@@ -27,6 +27,8 @@ pub struct ReadPlan {
     /// A predicate, for sources that honour one.
     pub filter: Option<String>,
     pub partition: Partition,
+    /// A moment that another session holds open.
+    pub snapshot: Option<String>,
     pub bent: Bent,
 }
 
@@ -45,6 +47,7 @@ impl ReadPlan {
             limits: LIMITS,
             filter: None,
             partition: Partition::WHOLE,
+            snapshot: None,
             bent: Bent::default(),
         }
     }
@@ -84,7 +87,9 @@ impl ReadPlan {
             columns: self.columns.clone(),
             filter: self.filter.clone(),
             write: None,
-            partition: self.partition,
+            partition: self.partition.clone(),
+            snapshot: self.snapshot.clone(),
+            partition_key: None,
             limits: self.limits,
             policies: Policies::default(),
         };

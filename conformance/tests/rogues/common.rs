@@ -202,5 +202,5 @@ pub fn mark(kind: CheckpointKind, id: u64, cursor: Option<Cursor>) -> Result<(),
 }
 
 pub fn empty_summary(role: ConnectorRole) -> RunSummary {
-    RunSummary { role, read: None, write: None, transform: None, catalog: None }
+    RunSummary { role, read: None, write: None, transform: None, catalog: None, partition_plan: None }
 }

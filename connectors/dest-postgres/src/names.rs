@@ -165,7 +165,7 @@ mod tests {
         let of = |pipeline: &str, stream: &str, partition: u32, schema: &str| {
             let mut context = StreamContext::new(stream, Arc::new(Schema::empty()));
             context.pipeline = pipeline.to_owned();
-            context.partition = Partition { index: partition, count: 2 };
+            context.partition = Partition { index: partition, count: 2, ..Partition::WHOLE };
             Task::new(&context, schema).unwrap().lock_key()
         };
         let keys = [

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::contract::CheckpointEvent;
+use crate::dead_letter::DeadLetters;
 use crate::frame::Frame;
 use crate::limits::CHANNEL_CHECKPOINTS_MAX;
 use crate::waiting::{Timeline, Waiting};
@@ -22,7 +23,20 @@ pub enum Event {
     Frame(Frame),
     /// Everything before it belongs to this checkpoint.
     Checkpoint(CheckpointEvent),
+    /// Records that the sending side refused, in their place among the others. Only ever on the way to the engine.
+    DeadLetters(DeadLetters),
     End,
+}
+
+impl Event {
+    /// What counts against the bounds, in bytes; none for what is not bounded in bytes.
+    fn footprint(&self) -> Option<u64> {
+        match self {
+            Event::Frame(frame) => Some(frame.len_bytes()),
+            Event::DeadLetters(letters) => Some(letters.frame.len() as u64),
+            Event::Checkpoint(_) | Event::End => None,
+        }
+    }
 }
 
 /// The other side is gone without having finished.
@@ -57,7 +71,7 @@ struct Queue {
 impl Queue {
     fn has_room_for(&self, bounds: &Bounds, event: &Event) -> bool {
         match event {
-            Event::Frame(_) => self.has_room_for_frame(bounds),
+            Event::Frame(_) | Event::DeadLetters(_) => self.has_room_for_frame(bounds),
             Event::Checkpoint(_) => self.checkpoints < CHANNEL_CHECKPOINTS_MAX,
             Event::End => true,
         }
@@ -148,13 +162,16 @@ impl Sender {
         if !queue.has_room_for(&self.shared.bounds, &event) {
             return Ok(Some(event));
         }
+        if let Some(bytes) = event.footprint() {
+            queue.bytes += bytes;
+            queue.frames += 1;
+        }
         match &event {
             Event::Frame(frame) => {
-                queue.bytes += frame.len_bytes();
-                queue.frames += 1;
                 queue.flow.records += frame.records();
                 queue.flow.bytes += frame.len_bytes();
             }
+            Event::DeadLetters(_) => {}
             Event::Checkpoint(_) => queue.checkpoints += 1,
             Event::End => queue.finished = true,
         }
@@ -288,12 +305,13 @@ impl Receiver {
     pub fn try_recv(&mut self) -> Result<Option<Event>, Closed> {
         let mut queue = self.shared.lock();
         let first = !std::mem::replace(&mut queue.receiving, true);
-        let event = match queue.events.pop_front() {
-            Some(Event::Frame(frame)) => {
-                queue.bytes -= frame.len_bytes();
-                queue.frames -= 1;
-                Ok(Some(Event::Frame(frame)))
-            }
+        let next = queue.events.pop_front();
+        if let Some(bytes) = next.as_ref().and_then(Event::footprint) {
+            queue.bytes -= bytes;
+            queue.frames -= 1;
+        }
+        let event = match next {
+            Some(event @ (Event::Frame(_) | Event::DeadLetters(_))) => Ok(Some(event)),
             Some(Event::Checkpoint(checkpoint)) => {
                 queue.checkpoints -= 1;
                 queue.checkpoint_taken = Some(checkpoint.id);

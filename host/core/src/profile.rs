@@ -96,28 +96,26 @@ pub struct StageTimes {
 }
 
 impl RunProfile {
-    pub fn new(wall: Duration, tasks: Vec<TaskProfile>) -> Self {
+    /// Of a run that began at `began` and of its tasks, each with when it began.
+    pub fn new(began: Instant, wall: Duration, tasks: Vec<(Instant, TaskProfile)>) -> Self {
         let wall_ms = milliseconds(wall);
+        let started = |at: Instant| milliseconds(at.saturating_duration_since(began));
+        let tasks: Vec<TaskProfile> =
+            tasks.into_iter().map(|(at, task)| TaskProfile { started_ms: started(at), ..task }).collect();
         RunProfile { wall_ms, held_back_by: held_back_by(wall_ms, &tasks), tasks }
     }
 }
 
 impl TaskProfile {
-    /// What was measured between `began` and `ended`, of a run that began at `run_began`.
-    pub fn new(
-        key: TaskKey,
-        run_began: Instant,
-        began: Instant,
-        ended: Instant,
-        stages: &[StageTimes],
-    ) -> Self {
+    /// What was measured between `began` and `ended`.
+    pub fn new(key: TaskKey, began: Instant, ended: Instant, stages: &[StageTimes]) -> Self {
         let wall = ended.saturating_duration_since(began);
         let width = bucket_width(wall);
         let reading = stages.iter().find(|stage| stage.kind == StageKind::Source);
         let preparing = reading.map_or(wall, |source| source.began.saturating_duration_since(began));
         TaskProfile {
             key,
-            started_ms: milliseconds(began.saturating_duration_since(run_began)),
+            started_ms: 0,
             wall_ms: milliseconds(wall),
             preparing_ms: milliseconds(preparing),
             bucket_us: u64::try_from(width.as_micros()).unwrap_or(u64::MAX),
@@ -383,9 +381,8 @@ mod tests {
             remote: None,
             ..times.clone()
         };
-        let run_began = began - Duration::from_millis(5);
-        let profile = TaskProfile::new(key(), run_began, began, began + width * 4, &[source, times]);
-        assert_eq!((profile.started_ms, profile.preparing_ms, profile.bucket_us), (5, 7, 15_625));
+        let profile = TaskProfile::new(key(), began, began + width * 4, &[source, times]);
+        assert_eq!((profile.preparing_ms, profile.bucket_us), (7, 15_625));
         let [source, destination] = profile.stages.as_slice() else { panic!("two stages") };
         let busy = |busy| Moment { busy, ..Moment::default() };
         assert_eq!(source.timeline, [busy(500), busy(1000), busy(1000), busy(1000)]);
@@ -415,7 +412,7 @@ mod tests {
                 output: None,
                 remote: None,
             };
-            let profile = TaskProfile::new(key(), began, began, ended, &[times]);
+            let profile = TaskProfile::new(key(), began, ended, &[times]);
             let buckets = profile.stages[0].timeline.len();
             assert!(buckets <= TIMELINE_BUCKETS, "{seconds} s: {buckets}");
             assert!(seconds <= 2 || buckets > TIMELINE_BUCKETS / 2 - 1, "{seconds} s: {buckets}");
@@ -424,10 +421,11 @@ mod tests {
 
     #[test]
     fn survives_json() {
-        let profile = RunProfile::new(
-            Duration::from_secs(1),
-            vec![task(3, vec![stage(StageKind::Source, "a", 1, 2, 3, 4)])],
-        );
+        let began = Instant::now();
+        let of_task = task(3, vec![stage(StageKind::Source, "a", 1, 2, 3, 4)]);
+        let profile =
+            RunProfile::new(began, Duration::from_secs(1), vec![(began + Duration::from_millis(5), of_task)]);
+        assert_eq!(profile.tasks[0].started_ms, 5);
         let json = serde_json::to_string(&profile).unwrap();
         assert_eq!(serde_json::from_str::<RunProfile>(&json).unwrap(), profile);
     }

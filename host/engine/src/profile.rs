@@ -76,8 +76,8 @@ impl StageClock {
         Watching { clock: self, index: watched.len() - 1 }
     }
 
-    /// What was measured so far; what goes on counts up to now.
-    pub fn profile(&self, key: &TaskKey, run_began: Instant) -> TaskProfile {
+    /// What was measured so far, and since when; what goes on counts up to now.
+    pub fn profile(&self, key: &TaskKey) -> (Instant, TaskProfile) {
         let now = Instant::now();
         let watched = self.lock();
         let mut in_order: Vec<&Watched> = watched.iter().collect();
@@ -95,7 +95,7 @@ impl StageClock {
                 remote: stage.remote.as_ref().map(|waits| waits.timeline()),
             })
             .collect();
-        TaskProfile::new(key.clone(), run_began, self.began, now, &stages)
+        (self.began, TaskProfile::new(key.clone(), self.began, now, &stages))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Watched>> {

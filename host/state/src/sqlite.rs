@@ -4,6 +4,7 @@
 //! One connection behind a mutex, used on threads that may block. Every method is one `IMMEDIATE` transaction, so what a
 //! method has read still holds when it writes, across processes too.
 
+mod dead_letters;
 mod explain;
 mod rows;
 mod write;
@@ -12,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use rapidbyte_core::dead_letter::{DeadLetterFilter, DeadLetterGroup, DeadLetters, StoredDeadLetters};
 use rapidbyte_core::limits::RESET_ID_STEP;
 use rapidbyte_core::ports::{
-    RunCounters, RunRecord, RunStatus, SavedCheckpoint, SavedPosition, StateError, StateStore, TaskKey,
+    RunCounters, RunFilter, RunRecord, RunStatus, SavedCheckpoint, SavedPosition, StateError, StateStore,
+    TaskKey,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -231,6 +234,7 @@ impl StateStore for SqliteStore {
                 )));
             }
             write.insert(&key, Some(run_id), &checkpoint)?;
+            dead_letters::settle(write.transaction, &key, checkpoint.id).map_err(|error| write.error(error))?;
             write
                 .transaction
                 .prepare_cached(
@@ -248,6 +252,52 @@ impl StateStore for SqliteStore {
                 })
                 .map_err(|error| write.error(error))?;
             Ok(())
+        })
+        .await
+    }
+
+    async fn add_dead_letters(
+        &self,
+        run_id: i64,
+        key: &TaskKey,
+        letters: &DeadLetters,
+    ) -> Result<(), StateError> {
+        let (key, letters) = (key.clone(), letters.clone());
+        self.write(move |write| {
+            write.holds(run_id)?;
+            dead_letters::add(write, run_id, &key, &letters)
+        })
+        .await
+    }
+
+    async fn resolve_dead_letters(&self, key: &TaskKey, committed: Option<u64>) -> Result<(), StateError> {
+        let key = key.clone();
+        self.write(move |write| {
+            write.holds_stream(&key.pipeline, &key.stream)?;
+            dead_letters::resolve(write.transaction, &key, committed).map_err(|error| write.error(error))
+        })
+        .await
+    }
+
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        behind: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredDeadLetters>, StateError> {
+        let filter = filter.clone();
+        self.read(move |connection| dead_letters::settled(connection, &filter, behind, limit)).await
+    }
+
+    async fn dead_letter_groups(&self, pipeline: Option<&str>) -> Result<Vec<DeadLetterGroup>, StateError> {
+        let pipeline = pipeline.map(str::to_owned);
+        self.read(move |connection| dead_letters::groups(connection, pipeline.as_deref())).await
+    }
+
+    async fn forget_dead_letters(&self, ids: &[i64]) -> Result<(), StateError> {
+        let ids = ids.to_vec();
+        self.write(move |write| {
+            dead_letters::forget(write.transaction, &ids).map_err(|error| write.error(error))
         })
         .await
     }
@@ -273,15 +323,18 @@ impl StateStore for SqliteStore {
         .await
     }
 
-    async fn runs(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<RunRecord>, StateError> {
-        let pipeline = pipeline.map(str::to_owned);
+    async fn history(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRecord>, StateError> {
+        let filter = filter.clone();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, pipeline, stream, status, started_at, finished_at, records_read, records_written, bytes_read,
                         bytes_written, error
-                 FROM sync_runs WHERE ?1 IS NULL OR pipeline = ?1 ORDER BY id DESC LIMIT ?2",
+                 FROM sync_runs WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR stream = ?2)
+                     AND (?3 IS NULL OR status = ?3)
+                 ORDER BY id DESC LIMIT ?4",
             )?;
-            let rows = statement.query_map(params![pipeline, limit], |row| {
+            let status = filter.status.map(RunStatus::as_str);
+            let rows = statement.query_map(params![filter.pipeline, filter.stream, status, limit], |row| {
                 Ok(RunRecord {
                     run_id: row.get(0)?,
                     pipeline: row.get(1)?,
@@ -337,6 +390,7 @@ impl StateStore for SqliteStore {
                 };
                 write.insert(key, None, &tombstone)?;
             }
+            dead_letters::drop_pending(write.transaction, &pipeline, stream.as_deref()).map_err(fail)?;
             write
                 .transaction
                 .execute(

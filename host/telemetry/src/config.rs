@@ -167,7 +167,11 @@ fn pairs(name: &str, text: &str) -> Result<BTreeMap<String, String>, ConfigError
         match decoded {
             Some((key, value)) if !key.is_empty() => found.insert(key.to_owned(), value),
             _ => {
-                return Err(refuse(name, text, "it is written `key=value,key=value`, values percent-encoded"));
+                return Err(refuse(
+                    name,
+                    text,
+                    "it is written `key=value,key=value`, values percent-encoded",
+                ));
             }
         };
     }

@@ -17,7 +17,7 @@ pub const FLUSH_TIME_LIMIT: Duration = Duration::from_secs(5);
 /// The largest answer of a collector that is read.
 pub const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Batches (and checkpoints) of a stream that have a span each, one after the other. Beyond, every second, fourth, … has
-/// one, so that a stream of a billion batches has some two thousand.
+/// one, so that a stream of a billion batches has less than a thousand.
 pub const SPANS_IN_A_ROW: u64 = 64;
 /// Texts in attributes are cut here.
 pub const TEXT_BYTES_MAX: usize = 4096;

@@ -172,6 +172,7 @@ impl WasmInstance {
     ) -> Result<RunSummary, ConnectorError> {
         self.begin()?;
         let phase = request.phase;
+        let ranges_max = request.stream.as_ref().map_or(1, |stream| stream.partition.count.max(1));
         self.guest.store.data_mut().run = match run_of(&request) {
             Ok(run) => run,
             Err(error) => {
@@ -190,6 +191,18 @@ impl WasmInstance {
         }
         if phase == RunPhase::Discover && summary.catalog.is_none() {
             return Err(self.contract("discovery returned no catalog".into()));
+        }
+        if phase == RunPhase::Partition {
+            match &summary.partition_plan {
+                None => return Err(self.contract("the partition phase returned no plan".into())),
+                Some(plan) if plan.ranges.len() > ranges_max as usize => {
+                    let ranges = plan.ranges.len();
+                    return Err(self.contract(format!(
+                        "the partition phase returned {ranges} ranges, at most {ranges_max} were asked for"
+                    )));
+                }
+                Some(_) => {}
+            }
         }
         Ok(summary)
     }

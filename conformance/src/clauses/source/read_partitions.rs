@@ -23,7 +23,7 @@ async fn check(subject: &Subject<'_>) -> Check {
         for count in [2, 5] {
             let mut together = Vec::new();
             for index in 0..count {
-                let plan = ReadPlan { partition: Partition { index, count }, ..ReadPlan::full(&stream) };
+                let plan = ReadPlan { partition: Partition { index, count, ..Partition::WHOLE }, ..ReadPlan::full(&stream) };
                 together.extend(subject.read(&plan).await?.rows()?);
             }
             if let Some(difference) = difference(&whole, &together) {

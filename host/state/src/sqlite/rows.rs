@@ -65,12 +65,8 @@ pub(super) fn store_value(
 }
 
 pub(super) fn run_status(row: &Row<'_>, column: usize) -> rusqlite::Result<RunStatus> {
-    use RunStatus::*;
     let word: String = row.get(column)?;
-    [Running, Succeeded, Failed, Stopped, Crashed]
-        .into_iter()
-        .find(|status| status.as_str() == word)
-        .ok_or_else(|| conversion(column, format!("`{word}` is not a status")))
+    RunStatus::from_name(&word).ok_or_else(|| conversion(column, format!("`{word}` is not a status")))
 }
 
 pub(super) fn conversion(column: usize, message: String) -> rusqlite::Error {

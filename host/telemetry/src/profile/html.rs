@@ -268,7 +268,7 @@ mod tests {
         let page = html("p", &fixture::profile());
         // Two buckets: the second half begins at 500 and ends at 1000, nothing is wider.
         assert!(page.contains("M0 ") && page.contains("M500 ") && !page.contains("M1000 "));
-        let nothing = RunProfile::new(std::time::Duration::ZERO, Vec::new());
+        let nothing = RunProfile::new(std::time::Instant::now(), std::time::Duration::ZERO, Vec::new());
         assert!(html("p", &nothing).contains("no stream was moved."));
     }
 }

@@ -96,7 +96,7 @@ fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod fixture {
     use rapidbyte_core::profile::{Moment, StageKind};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -125,7 +125,7 @@ mod fixture {
         };
         let task = |stream: &str, partition, wall_ms| TaskProfile {
             key: TaskKey { pipeline: "p".into(), stream: stream.into(), partition },
-            started_ms: 10,
+            started_ms: 0,
             wall_ms,
             preparing_ms: 50,
             bucket_us: 500_000,
@@ -145,10 +145,10 @@ mod fixture {
                 ),
             ],
         };
-        RunProfile::new(
-            Duration::from_millis(1010),
-            vec![task("orders", 0, 1000), task("<b>&\"evil\"", 0, 900), task("<b>&\"evil\"", 1, 950)],
-        )
+        let began = Instant::now();
+        let tasks = [task("orders", 0, 1000), task("<b>&\"evil\"", 0, 900), task("<b>&\"evil\"", 1, 950)];
+        let tasks = tasks.into_iter().map(|task| (began + Duration::from_millis(10), task)).collect();
+        RunProfile::new(began, Duration::from_millis(1010), tasks)
     }
 }
 

@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn has_a_sentence_for_a_run_of_nothing() {
-        let nothing = RunProfile::new(std::time::Duration::from_millis(3), Vec::new());
+        let nothing =
+            RunProfile::new(std::time::Instant::now(), std::time::Duration::from_millis(3), Vec::new());
         assert_eq!(text(&nothing), "3 ms in all: no stream was moved\n");
     }
 }

@@ -89,7 +89,8 @@ async fn take(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let headers = request.headers().iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
     let headers: BTreeMap<String, String> = headers.collect();
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let status = {
@@ -126,13 +127,17 @@ impl Received {
 
     pub fn log_records(&self) -> Vec<LogRecord> {
         let resources = self.logs.iter().flat_map(|request| &request.resource_logs);
-        resources.flat_map(|resource| &resource.scope_logs).flat_map(|scope| scope.log_records.clone()).collect()
+        resources
+            .flat_map(|resource| &resource.scope_logs)
+            .flat_map(|scope| scope.log_records.clone())
+            .collect()
     }
 
     /// As of the last export.
     pub fn last_metrics(&self) -> BTreeMap<String, Metric> {
         let resources = self.metrics.last().into_iter().flat_map(|request| &request.resource_metrics);
-        let metrics = resources.flat_map(|resource| &resource.scope_metrics).flat_map(|scope| scope.metrics.clone());
+        let metrics =
+            resources.flat_map(|resource| &resource.scope_metrics).flat_map(|scope| scope.metrics.clone());
         metrics.map(|metric| (metric.name.clone(), metric)).collect()
     }
 
@@ -173,8 +178,12 @@ pub fn points(metric: &Metric) -> Vec<(String, u64)> {
     };
     let mut points: Vec<(String, u64)> = match metric.data.as_ref().unwrap() {
         Data::Sum(sum) => sum.data_points.iter().map(|it| (of(&it.attributes), number(&it.value))).collect(),
-        Data::Gauge(gauge) => gauge.data_points.iter().map(|it| (of(&it.attributes), number(&it.value))).collect(),
-        Data::Histogram(histogram) => histogram.data_points.iter().map(|it| (of(&it.attributes), it.count)).collect(),
+        Data::Gauge(gauge) => {
+            gauge.data_points.iter().map(|it| (of(&it.attributes), number(&it.value))).collect()
+        }
+        Data::Histogram(histogram) => {
+            histogram.data_points.iter().map(|it| (of(&it.attributes), it.count)).collect()
+        }
         other => panic!("unexpected {other:?}"),
     };
     points.sort();

@@ -23,7 +23,8 @@ use run::{PARENT, SECRET, memory, telling};
 
 fn config(url: &str, variables: &[(&str, &str)]) -> Config {
     let settings = TelemetrySettings { endpoint: Some(url.to_owned()), ..TelemetrySettings::default() };
-    let lookup = |name: &str| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+    let lookup =
+        |name: &str| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
     Config::resolve(&settings, &lookup).unwrap().unwrap()
 }
 
@@ -47,19 +48,9 @@ fn a_run_is_a_tree_of_spans() {
     let collector = exported(&[("TRACEPARENT", PARENT)]);
     let spans = collector.received().spans();
     let by_id: HashMap<&[u8], &Span> = spans.iter().map(|span| (span.span_id.as_slice(), span)).collect();
-    let path = |span: &Span| {
-        let mut names = vec![span.name.as_str()];
-        let mut at = span;
-        while let Some(above) = by_id.get(at.parent_span_id.as_slice()) {
-            names.push(&above.name);
-            at = above;
-        }
-        names.reverse();
-        (names.join(" > "), at)
-    };
     let mut paths: BTreeMap<String, usize> = BTreeMap::new();
     for span in &spans {
-        let (path, root) = path(span);
+        let (path, root) = path(span, &by_id);
         *paths.entry(path).or_default() += 1;
         assert_eq!(hex(&root.parent_span_id), "b7ad6b7169203331", "below whoever started the process");
         assert_eq!(hex(&span.trace_id), "0af7651916cd43dd8448eb211c80319c");
@@ -80,8 +71,12 @@ fn a_run_is_a_tree_of_spans() {
         spans.iter().find(is).unwrap_or_else(|| panic!("no span of {name}"))
     };
     let orders = attributes(&of_stream("orders").attributes);
-    let said = ["pipeline", "status", "records_read", "records_written", "batches", "checkpoints", "resuming"];
-    assert_eq!(said.map(|name| orders[name].as_str()), ["p", "succeeded", "3000", "2990", "300", "2", "false"]);
+    let said =
+        ["pipeline", "status", "records_read", "records_written", "batches", "checkpoints", "resuming"];
+    assert_eq!(
+        said.map(|name| orders[name].as_str()),
+        ["p", "succeeded", "3000", "2990", "300", "2", "false"]
+    );
     let customers = of_stream("customers");
     assert_eq!(customers.status.as_ref().unwrap().code(), SpanStatus::Error);
     assert_eq!(attributes(&customers.attributes)["error.type"], "connection_refused");
@@ -234,7 +229,8 @@ fn only_what_is_asked_for_is_sent() {
     drop(received);
 
     let collector = Collector::start(Answer::Takes);
-    let mut config = config(&collector.url(), &[("OTEL_METRICS_EXPORTER", "none"), ("OTEL_LOGS_EXPORTER", "none")]);
+    let mut config =
+        config(&collector.url(), &[("OTEL_METRICS_EXPORTER", "none"), ("OTEL_LOGS_EXPORTER", "none")]);
     config.sample = 0.0;
     let telemetry = Telemetry::start(&config, Redactor::default(), None).unwrap();
     telling(&telemetry);
@@ -257,7 +253,10 @@ fn a_collector_that_is_down_costs_a_warning() {
     let undelivered = lost(&format!("http://{free}"), &[]);
     assert!(undelivered.spans > 100 && undelivered.log_records == 3 && undelivered.metric_exports > 0);
     let said = undelivered.to_string();
-    assert!(said.starts_with("telemetry: ") && said.contains("3 log records") && said.contains(&free.to_string()), "{said}");
+    assert!(
+        said.starts_with("telemetry: ") && said.contains("3 log records") && said.contains(&free.to_string()),
+        "{said}"
+    );
     assert!(said.to_lowercase().contains("refused"), "{said}");
 }
 
@@ -273,7 +272,8 @@ fn a_collector_that_says_nothing_costs_a_warning_and_a_moment() {
 fn a_collector_that_refuses_costs_a_warning() {
     for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS, StatusCode::UNAUTHORIZED] {
         let collector = Collector::start(Answer::Refuses(status));
-        let undelivered = lost(&collector.url(), &[("OTEL_METRICS_EXPORTER", "none"), ("OTEL_LOGS_EXPORTER", "none")]);
+        let undelivered =
+            lost(&collector.url(), &[("OTEL_METRICS_EXPORTER", "none"), ("OTEL_LOGS_EXPORTER", "none")]);
         assert!(undelivered.to_string().contains(status.as_str()), "{undelivered}");
         let tries = collector.received().headers.len();
         let tried_again = status != StatusCode::UNAUTHORIZED;
@@ -296,6 +296,18 @@ fn what_does_not_fit_the_queue_is_dropped_and_counted() {
     assert!(began.elapsed() < Duration::from_secs(60), "telling waits for nobody");
     let undelivered = telemetry.finish().unwrap();
     assert_eq!(undelivered.spans, made + 1, "every stream and the run itself");
+}
+
+/// The names from the root to a span, and the root.
+fn path<'a>(span: &'a Span, by_id: &HashMap<&[u8], &'a Span>) -> (String, &'a Span) {
+    let mut names = vec![span.name.as_str()];
+    let mut at = span;
+    while let Some(above) = by_id.get(at.parent_span_id.as_slice()) {
+        names.push(&above.name);
+        at = above;
+    }
+    names.reverse();
+    (names.join(" > "), at)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -43,7 +43,11 @@ pub fn telling(telemetry: &Telemetry) {
 
     let orders = key("orders");
     for stream in [&orders, &key("customers"), &key("dropped")] {
-        run.observe(RunEvent::StreamStarted { key: stream, sync_mode: SyncMode::Incremental, resuming: false });
+        run.observe(RunEvent::StreamStarted {
+            key: stream,
+            sync_mode: SyncMode::Incremental,
+            resuming: false,
+        });
     }
     let mut counters = RunCounters::default();
     for _ in 0..300 {

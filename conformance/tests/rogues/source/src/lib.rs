@@ -86,9 +86,9 @@ fn read(config: &Value, request: &RunRequest) -> Outcome {
     let max = if broken == "read-max-records" { None } else { request.max_records };
     let rows = config["rows"].as_u64().unwrap_or(0);
     let holds = filter(stream.filter.as_deref().unwrap_or_default(), broken);
-    let Partition { index, count } = match broken {
-        "read-partitions" => Partition { index: 0, count: 1 },
-        _ => stream.partition,
+    let (index, count) = match broken {
+        "read-partitions" => (0, 1),
+        _ => (stream.partition.index, stream.partition.count),
     };
     let ids = (behind + 1..=rows).filter(|id| holds(*id) && id % u64::from(count) == u64::from(index));
     let ids: Vec<u64> = ids.take(max.unwrap_or(u64::MAX) as usize).collect();

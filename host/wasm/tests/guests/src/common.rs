@@ -101,7 +101,7 @@ pub fn int_cursor(value: i64) -> Option<Cursor> {
 
 #[allow(dead_code)]
 pub fn summary(role: ConnectorRole, records: u64, batches: u64) -> RunSummary {
-    let mut summary = RunSummary { role, read: None, write: None, transform: None, catalog: None };
+    let mut summary = RunSummary { role, read: None, write: None, transform: None, catalog: None, partition_plan: None };
     match role {
         ConnectorRole::Source => {
             summary.read = Some(ReadSummary { records, bytes: 0, batches, checkpoints: 0, skipped: 0 });
