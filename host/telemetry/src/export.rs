@@ -76,7 +76,8 @@ struct Providers {
 pub(crate) struct Delivery {
     made: AtomicU64,
     delivered: AtomicU64,
-    exports_failed: AtomicU64,
+    /// Exports that failed since one was taken.
+    failed_since: AtomicU64,
 }
 
 impl Delivery {
@@ -86,15 +87,19 @@ impl Delivery {
 
     fn ended(&self, items: u64, result: &OTelSdkResult) {
         match result {
-            Ok(()) => self.delivered.fetch_add(items, Ordering::Relaxed),
-            Err(_) => self.exports_failed.fetch_add(1, Ordering::Relaxed),
-        };
+            Ok(()) => {
+                self.delivered.fetch_add(items, Ordering::Relaxed);
+                self.failed_since.store(0, Ordering::Relaxed);
+            }
+            Err(_) => {
+                self.failed_since.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Items that were made and not taken.
-    fn lost(&self) -> (u64, u64) {
-        let made = self.made.load(Ordering::Relaxed);
-        (made.saturating_sub(self.delivered.load(Ordering::Relaxed)), made)
+    fn lost(&self) -> u64 {
+        self.made.load(Ordering::Relaxed).saturating_sub(self.delivered.load(Ordering::Relaxed))
     }
 }
 
@@ -104,7 +109,7 @@ pub struct Undelivered {
     pub place: String,
     pub spans: u64,
     pub log_records: u64,
-    /// Exports of metrics that failed; the next one makes up for the one before, except for the last.
+    /// The last exports of metrics, as far as they failed; each one that arrives makes up for those before.
     pub metric_exports: u64,
     pub cause: Option<String>,
 }
@@ -273,9 +278,8 @@ impl Telemetry {
 
 impl Shared {
     fn undelivered(&self, late: bool) -> Option<Undelivered> {
-        let (spans, _) = self.spans.lost();
-        let (log_records, _) = self.records.lost();
-        let metric_exports = self.measurements.exports_failed.load(Ordering::Relaxed);
+        let (spans, log_records) = (self.spans.lost(), self.records.lost());
+        let metric_exports = self.measurements.failed_since.load(Ordering::Relaxed);
         if spans == 0 && log_records == 0 && metric_exports == 0 {
             return None;
         }

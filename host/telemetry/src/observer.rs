@@ -81,13 +81,14 @@ impl RunObserver {
 
     /// The run has ended. What is observed afterwards has no span.
     pub fn finish(&self, outcome: RunOutcome<'_>) {
+        let now = SystemTime::now();
         let mut state = self.lock();
         let streams = std::mem::take(&mut state.streams);
         // Streams that were dropped in the middle: their spans end with the run.
         for stream in streams.into_values() {
             if let Some(mut span) = stream.span {
                 span.set_status(Status::error("the run ended before it"));
-                self.end(span);
+                self.end(span, now);
             }
         }
         self.shared.set_current(None);
@@ -101,7 +102,7 @@ impl RunObserver {
         } else if outcome.status == RunStatus::Failed {
             root.set_status(Status::error("a stream failed"));
         }
-        self.end(root);
+        self.end(root, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -125,11 +126,11 @@ impl RunObserver {
         Some(tracer.build_with_context(builder, &above.unwrap_or_default()))
     }
 
-    fn end(&self, mut span: SdkSpan) {
+    fn end(&self, mut span: SdkSpan, at: SystemTime) {
         if span.span_context().is_sampled() {
             self.shared.spans.made(1);
         }
-        span.end();
+        span.end_with_timestamp(at);
     }
 
     fn started(&self, key: &TaskKey, sync_mode: &'static str, resuming: bool) {
@@ -186,7 +187,7 @@ impl RunObserver {
         ];
         let start = now.checked_sub(batch.duration).unwrap_or(now);
         if let Some(span) = self.begin("batch", stream.context.as_ref(), start, attributes) {
-            self.end(span);
+            self.end(span, now);
         }
     }
 
@@ -205,7 +206,7 @@ impl RunObserver {
         }
         let attributes = vec![KeyValue::new("id", integer(id)), KeyValue::new("complete", complete)];
         if let Some(span) = self.begin("checkpoint", stream.context.as_ref(), start, attributes) {
-            self.end(span);
+            self.end(span, now);
         }
     }
 
@@ -267,7 +268,7 @@ impl RunObserver {
                 span.set_attribute(KeyValue::new("error.type", self.shared.clean(&error.code)));
                 span.set_status(Status::error(self.shared.clean(&error.message)));
             }
-            self.end(span);
+            self.end(span, now);
         }
     }
 
@@ -281,7 +282,7 @@ impl RunObserver {
         let above = self.lock().context.clone();
         let start = now.checked_sub(duration).unwrap_or(now);
         if let Some(span) = self.begin("plugin load", above.as_ref(), start, attributes) {
-            self.end(span);
+            self.end(span, now);
         }
     }
 
