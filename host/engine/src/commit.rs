@@ -487,7 +487,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("state.db")).unwrap();
         let key = TaskKey { pipeline: "p".into(), stream: "s".into(), partition: 0 };
-        let ledger = Ledger::new(key, 1, Arc::new(store));
+        let ledger = Ledger::new(key, 1, Arc::new(store), Arc::default());
         let receipt = Receipt { id: 1, cursor: None, complete: false };
         ledger.note_receipt(receipt.clone()).unwrap();
         assert_eq!(ledger.note_receipt(receipt.clone()).unwrap_err().code, "receipt_twice");

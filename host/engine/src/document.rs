@@ -1,8 +1,10 @@
 //! From the checked pipeline document to the engine's input. The only file of the engine that knows the document's types.
 
+use rapidbyte_core::ErrorCategory;
 use rapidbyte_core::sql::{Operation, Rule};
 use rapidbyte_pipeline as document;
-use rapidbyte_pipeline::{OperationSpec, Pipeline, RetryableError, Spanned, Streams, names};
+use rapidbyte_pipeline::spec::names;
+use rapidbyte_pipeline::{OperationSpec, Pipeline, RetryableError, Spanned, Streams};
 
 use crate::breaker::BreakerPolicy;
 use crate::retry::{Backoff, RetryPolicy};
@@ -106,9 +108,13 @@ fn contract((index, contract): (usize, &document::ContractSpec)) -> ContractSpec
 }
 
 fn retry(retry: &document::RetrySpec) -> RetryPolicy {
-    let words = retry.retryable_errors.iter().map(|kind| match &kind.value {
-        RetryableError::Category(category) => category.as_str().to_owned(),
-        RetryableError::Code(code) => code.clone(),
+    let words = retry.retryable_errors.iter().flat_map(|kind| match &kind.value {
+        // An error of a server is a database's, or one that HTTP has a number for.
+        RetryableError::Category(ErrorCategory::TransientDb) => {
+            vec![ErrorCategory::TransientDb.as_str().to_owned(), "http_server_error".to_owned()]
+        }
+        RetryableError::Category(category) => vec![category.as_str().to_owned()],
+        RetryableError::Code(code) => vec![code.clone()],
     });
     RetryPolicy {
         max_attempts: retry.max_attempts,

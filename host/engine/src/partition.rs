@@ -114,10 +114,9 @@ impl Reading {
         self.moment.clone()
     }
 
-    /// Whether the destination may hold half of a reading that nobody remembers: then its first partition goes ahead until
-    /// the destination has said where it stands.
-    pub fn is_cautious(&self) -> bool {
-        self.saved.unknown_before
+    /// Whether the destination may hold half of a reading that nobody remembers, and writing it again would repeat it.
+    pub fn is_cautious(&self, task: &Task) -> bool {
+        self.saved.unknown_before && task.write.mode == WriteMode::Append
     }
 
     /// Lets go of the moment, and of the reading if all of it is committed.

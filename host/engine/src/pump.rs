@@ -127,7 +127,8 @@ impl<'a> PumpState<'a> {
                 }
                 Event::Checkpoint(event) => {
                     let Some(event) = self.checkpoint(event)? else { continue };
-                    if event.complete && !self.is_first() {
+                    let at_end = self.shared.ledger.entry(event.id).is_some_and(|(_, complete)| complete);
+                    if at_end && !self.is_first() {
                         self.flush(outlet).await?;
                     }
                     let event = self.forward(event.id)?;

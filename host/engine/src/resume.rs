@@ -148,7 +148,7 @@ pub(crate) fn decide(known: &Known<'_>) -> Result<Start, ConnectorError> {
         (_, saved) => saved.cloned(),
     };
     if task.unknown_before {
-        refuse_forgotten(task, known.receipt)?;
+        refuse_forgotten(task, known.receipt.filter(|receipt| receipt.id <= floor))?;
     }
     let base = match base {
         Some(base) => same_reading(known, base, &mut warnings)?,

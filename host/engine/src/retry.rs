@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use rapidbyte_core::{BackoffClass, ConnectorError, ErrorCategory};
+use rapidbyte_core::{BackoffClass, ConnectorError};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{BACKOFF_CLASS_FACTOR, RETRY_AFTER_MS_MAX};
@@ -94,6 +94,8 @@ impl RetryPolicy {
 
 #[cfg(test)]
 mod tests {
+    use rapidbyte_core::ErrorCategory;
+
     use super::*;
 
     fn policy(backoff: Backoff) -> RetryPolicy {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rapidbyte_core::ports::{RunCounters, RunEvent, RunStatus, TaskKey};
 use rapidbyte_core::*;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::breaker::Breaker;
@@ -69,7 +69,7 @@ pub(crate) async fn run_stream(task: Task, run: RunShared) -> StreamReport {
         run_id: claim.run_id,
         totals: Arc::default(),
         breaker: run.breaker.clone(),
-        gate: None,
+        probe: false,
     };
 
     match Reading::open(&task, &around).await {
@@ -116,22 +116,19 @@ async fn partitions(
     // Each takes its own turn; who holds one while waiting for others may wait for ever.
     drop(permit);
     let moment = reading.moment();
-    let gate = Gate::new(!reading.is_cautious());
+    if reading.is_cautious(&task)
+        && let Some(refused) = probe(&tasks, &moment, run, around).await
+    {
+        let _ = reading.close(false, around).await;
+        return report.merge(refused);
+    }
     let mut running = JoinSet::new();
     for task in tasks {
-        let (run, moment, gate) = (run.clone(), moment.clone(), gate.clone());
-        let first = task.partition.index == 0;
-        let around = Surroundings { gate: first.then(|| gate.clone()), ..around.clone() };
+        let (run, around, moment) = (run.clone(), around.clone(), moment.clone());
         running.spawn(async move {
             let mut report = StreamReport::unstarted(&task);
-            if !first && !gate.wait().await {
-                return report;
-            }
             if let Some(_permit) = run.turn().await {
                 attempts(task, Some(&moment), &run, &around, &mut report).await;
-            }
-            if first {
-                gate.shut();
             }
             report
         });
@@ -149,30 +146,20 @@ async fn partitions(
     }
 }
 
-/// Behind it a stream's other partitions wait for the first one.
-#[derive(Clone)]
-pub(crate) struct Gate(Arc<watch::Sender<Option<bool>>>);
-
-impl Gate {
-    fn new(open: bool) -> Self {
-        Gate(Arc::new(watch::Sender::new(open.then_some(true))))
+/// Lets the destination say of each partition where it stands before any is read: an append that stands half-way and that
+/// the state knows nothing of is refused before something is written twice. Answers the partition that is refused.
+async fn probe(tasks: &[Task], moment: &Moment, run: &RunShared, around: &Surroundings) -> Option<StreamReport> {
+    let around = Surroundings { probe: true, ..around.clone() };
+    for task in tasks {
+        let mut report = StreamReport::unstarted(task);
+        if let Some(_permit) = run.turn().await {
+            attempts(task.clone(), Some(moment), run, &around, &mut report).await;
+        }
+        if report.status != RunStatus::Succeeded {
+            return Some(report);
+        }
     }
-
-    /// The destination has said where it stands, and the stream can be read in partitions.
-    pub fn open(&self) {
-        self.0.send_replace(Some(true));
-    }
-
-    /// The first partition has ended. If it never came so far, the others need not begin.
-    fn shut(&self) {
-        self.0.send_if_modified(|open| open.is_none() && open.replace(false).is_none());
-    }
-
-    async fn wait(&self) -> bool {
-        let mut open = self.0.subscribe();
-        // The sender is part of `self`, so this cannot fail.
-        open.wait_for(Option::is_some).await.is_ok_and(|open| *open == Some(true))
-    }
+    None
 }
 
 /// Tries a task until it succeeds, is to end, or the policy has no more attempts for it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use rapidbyte_core::channel::{Bounds, Receiver, Sender, channel};
 use rapidbyte_core::limits::CANCEL_GRACE_SECONDS;
-use rapidbyte_core::ports::{InstanceIo, RunEvent, task_scope_name};
+use rapidbyte_core::ports::{InstanceIo, RunEvent, RunStatus, task_scope_name};
 use rapidbyte_core::*;
 use tokio::task::JoinSet;
 
@@ -30,7 +30,6 @@ use crate::shared::{Beginning, TaskShared, decision_origin};
 use crate::spec::{Connectors, Plugged, Ports};
 use crate::stage::{Ended, Stage, run_stage};
 use crate::steps::HostSteps;
-use crate::stream::Gate;
 
 /// Key under which the engine remembers how a stream was read.
 const SHAPE_KEY: &str = "shape";
@@ -44,8 +43,8 @@ pub(crate) struct Surroundings {
     pub run_id: i64,
     pub totals: Arc<StreamTotals>,
     pub breaker: Arc<Breaker>,
-    /// What this task opens once its destination has said where it stands.
-    pub gate: Option<Gate>,
+    /// Only until the destination has said where it stands and the engine has agreed.
+    pub probe: bool,
 }
 
 /// Tries a task once, into `report`. Nothing of the attempt is left when this returns. Answers whether something new was
@@ -53,6 +52,10 @@ pub(crate) struct Surroundings {
 pub(crate) async fn attempt(task: Task, around: &Surroundings, report: &mut StreamReport) -> bool {
     report.started = true;
     match execute(task, around).await {
+        Ok((shared, _)) if around.probe && shared.failure().is_none() && shared.start.get().is_some() => {
+            report.status = RunStatus::Succeeded;
+            false
+        }
         Ok((shared, interrupted)) => {
             report.take(&shared, interrupted);
             shared.ledger.saves() > 0
@@ -75,7 +78,7 @@ struct Joint {
 
 /// One attempt. An error is one from before the stages ran.
 async fn execute(task: Task, around: &Surroundings) -> Result<(Arc<TaskShared>, bool), Fault> {
-    let Surroundings { memory, connectors, ports, run_id, totals, breaker, gate } = around;
+    let Surroundings { memory, connectors, ports, run_id, totals, breaker, probe } = around;
     let state = &ports.state;
     let saved = state.last_checkpoint(&task.key).await.map_err(|error| Fault::state(&error))?;
     let shape =
@@ -104,7 +107,7 @@ async fn execute(task: Task, around: &Surroundings) -> Result<(Arc<TaskShared>, 
         },
     };
     ports.reached("engine.opened");
-    let mut running = Running { shared: shared.clone(), set: JoinSet::new(), gate: gate.clone() };
+    let mut running = Running { shared: shared.clone(), set: JoinSet::new(), probe: *probe };
     let interrupted = running.run(stages, joints).await;
     // Nothing of the task may outlive its claim.
     running.set.shutdown().await;
@@ -207,7 +210,7 @@ async fn open_all(
 struct Running {
     shared: Arc<TaskShared>,
     set: JoinSet<Ended>,
-    gate: Option<Gate>,
+    probe: bool,
 }
 
 impl Running {
@@ -216,7 +219,7 @@ impl Running {
         let shared = self.shared.clone();
         let Some(destination) = stages.pop() else { return false };
         let _ = shared.transactional.set(destination.opened.info.capabilities.transactional);
-        let Some(last_joint) = joints.last() else { return false };
+        let Some(to) = joints.last().map(|joint| &joint.to) else { return false };
         self.set.spawn(run_stage(shared.clone(), destination, None));
 
         // The destination connects, prepares and reports its receipt before it asks for the stream. Nothing was read yet,
@@ -225,7 +228,7 @@ impl Running {
             biased;
             () = shared.failed() => false,
             () = shared.ports.cancellation.wait(CancelLevel::Stop) => return false,
-            ready = last_joint.to.receiver_ready() => ready.is_ok(),
+            ready = to.receiver_ready() => ready.is_ok(),
         };
         if !ready {
             // It is gone without having asked; why, it says itself.
@@ -239,13 +242,13 @@ impl Running {
                 return false;
             }
         };
-        if let Some(gate) = &self.gate {
-            gate.open();
+        if self.probe {
+            return false;
         }
         if start.done {
             // The destination has it all: it sees the end, and nothing is read.
             drop(stages);
-            let _ = last_joint.to.finish();
+            let _ = to.finish();
             shared.complete_source();
             return self.attend().await;
         }

@@ -245,11 +245,7 @@ fn a_run_that_is_dropped_gives_its_claim_back() {
         let striker =
             std::sync::Arc::new(crate::support::strike::Striker::new(Strike::Never, 0, cancellation.clone()));
         let store = std::sync::Arc::new(stage.store());
-        let ports = rapidbyte_engine::Ports {
-            state: store.clone(),
-            observer: std::sync::Arc::new(Deaf),
-            cancellation,
-        };
+        let ports = crate::support::ports(store.clone(), std::sync::Arc::new(Deaf), cancellation);
         let connectors = stage.connectors(&striker);
         let plan =
             rapidbyte_engine::plan(&stage.spec, &connectors, &ports, &Default::default()).await.unwrap();
@@ -320,8 +316,7 @@ fn streams_side_by_side_on_threads_are_exact() {
                 crate::support::strike::Striker::new(Strike::Never, round as u64, cancellation.clone());
             let striker = std::sync::Arc::new(striker);
             let store = std::sync::Arc::new(stage.store());
-            let ports =
-                rapidbyte_engine::Ports { state: store, observer: std::sync::Arc::new(Deaf), cancellation };
+            let ports = crate::support::ports(store, std::sync::Arc::new(Deaf), cancellation);
             let connectors = stage.connectors(&striker);
             let plan =
                 rapidbyte_engine::plan(&stage.spec, &connectors, &ports, &Default::default()).await.unwrap();
@@ -442,7 +437,8 @@ fn refused_records_follow_the_policy() {
     assert_eq!(code(&report), "odd");
     assert_eq!(only(&report).error.as_ref().unwrap().error.category, ErrorCategory::Data);
 
-    stage.spec.policies.on_data_error = DataErrorPolicy::Skip;
+    let rapidbyte_engine::Selection::Listed(streams) = &mut stage.spec.streams else { panic!("all streams") };
+    streams[0].policies.on_data_error = DataErrorPolicy::Skip;
     let report = stage.run();
     let stream = only(&report);
     assert_eq!(stream.status, RunStatus::Succeeded);

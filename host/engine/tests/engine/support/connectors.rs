@@ -393,6 +393,7 @@ impl FakeInstance {
                     let event = self.event(CheckpointKind::Transform, checkpoint.id + ahead, None);
                     self.io.services.checkpoint(event).await?;
                 }
+                Event::DeadLetters(_) => panic!("dead letters are the engine's"),
                 Event::End => return self.striker.step("transform.end").await,
             }
         }
@@ -448,6 +449,7 @@ impl FakeInstance {
                     let rows = std::mem::take(&mut pending);
                     self.commit(&stream, write.mode, rows, checkpoint).await?;
                 }
+                Event::DeadLetters(_) => panic!("dead letters are the engine's"),
                 // What is behind the last checkpoint was never committed.
                 Event::End => return self.striker.step("destination.end").await,
             }

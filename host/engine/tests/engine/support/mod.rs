@@ -105,13 +105,7 @@ impl Stage {
         let seen = Arc::new(Seen { striker: striker.clone(), events: Mutex::default() });
         let outcome = runtime.block_on(async {
             let store: Arc<dyn StateStore> = Arc::new(StruckStore::new(self.store(), striker.clone()));
-            let ports = Ports {
-                state: store,
-                observer: seen.clone(),
-                cancellation,
-                sql: Arc::new(FakeSql),
-                redactor: Redactor::default(),
-            };
+            let ports = ports(store, seen.clone(), cancellation);
             let connectors = self.connectors(&striker);
             let whole = async {
                 let plan = plan(&self.spec, &connectors, &ports, &PlanOptions::default()).await;
@@ -180,6 +174,10 @@ impl Observer for Seen {
         };
         self.events.lock().unwrap().push(line);
     }
+}
+
+pub fn ports(state: Arc<dyn StateStore>, observer: Arc<dyn Observer>, cancellation: Cancellation) -> Ports {
+    Ports { state, observer, cancellation, sql: Arc::new(FakeSql), redactor: Redactor::default() }
 }
 
 /// A stream as a pipeline asks for it.
