@@ -11,8 +11,11 @@ pub mod frame;
 pub mod grants;
 pub mod limits;
 pub mod ports;
+pub mod profile;
 pub mod redact;
 pub mod sql;
+pub mod telemetry;
+pub mod waiting;
 
 pub use contract::*;
 pub use error::{BackoffClass, CommitState, ConnectorError, ErrorCategory, ErrorScope};

@@ -36,6 +36,7 @@ mod limits;
 mod memory;
 mod partition;
 mod plan;
+mod profile;
 mod pump;
 mod report;
 mod resume;

@@ -1,6 +1,8 @@
 //! The hot path: what one connector has made is taken, checked against the stream's schema, counted, and handed on to the
 //! next one; checkpoints get their place and their id. A frame is moved, never copied; nothing is done per record.
 
+use std::time::Instant;
+
 use rapidbyte_core::channel::{Closed, Event, Receiver, Sender};
 use rapidbyte_core::contract::ArrowSchemaIpc;
 use rapidbyte_core::dead_letter::DeadLetters;
@@ -11,6 +13,7 @@ use rapidbyte_core::{
 
 use crate::commit::{Totals, now_ms};
 use crate::error::Origin;
+use crate::profile::Watched;
 use crate::resume::partition_mark;
 use crate::shared::TaskShared;
 use crate::steps::{HostSteps, Passed};
@@ -32,6 +35,7 @@ pub(crate) struct Link {
 /// Moves a stream over one link until it ends. Whatever ends it early has been reported to `shared` when this returns,
 /// or was reported by the connector whose side of the channel is gone.
 pub(crate) async fn pump(shared: &TaskShared, link: Link, mut inlet: Receiver, outlet: Sender) {
+    let _watching = shared.clock.watch(Watched::pump(link.producer, inlet.gauge(), outlet.gauge()));
     let mut state = PumpState::new(shared, link);
     let ended = state.run(&mut inlet, &outlet).await;
     if let Some(steps) = &state.link.steps {
@@ -106,6 +110,7 @@ impl<'a> PumpState<'a> {
         loop {
             match inlet.recv().await? {
                 Event::Frame(frame) => {
+                    let (began, records, bytes) = (Instant::now(), frame.records(), frame.len_bytes());
                     self.take(&frame)?;
                     match &mut self.link.steps {
                         None => self.hand_on(frame, outlet).await?,
@@ -114,6 +119,7 @@ impl<'a> PumpState<'a> {
                             self.hand_on_passed(passed, outlet).await?;
                         }
                     }
+                    self.shared.batch_moved(self.link.producer, records, bytes, began);
                 }
                 Event::DeadLetters(letters) => {
                     let after = self.behind();

@@ -1,6 +1,9 @@
 //! What a run answers: per stream what was moved, what went wrong, what to know.
 
+use std::time::Instant;
+
 use rapidbyte_core::ports::{RunCounters, RunStatus};
+use rapidbyte_core::profile::{RunProfile, TaskProfile};
 use rapidbyte_core::{ConnectorError, SyncMode, WriteMode};
 use serde::Serialize;
 
@@ -22,6 +25,7 @@ pub struct RunReport {
     pub duration_ms: u64,
     /// How the memory was divided.
     pub memory: MemoryPlan,
+    pub profile: RunProfile,
 }
 
 impl RunReport {
@@ -78,6 +82,9 @@ pub struct StreamReport {
     pub guest_bytes_peak: u64,
     pub error: Option<Fault>,
     pub warnings: Vec<String>,
+    /// What the stages of its attempts did with their time, and when each began. The run takes them over.
+    #[serde(skip)]
+    pub profiles: Vec<(Instant, TaskProfile)>,
 }
 
 impl StreamReport {
@@ -101,6 +108,7 @@ impl StreamReport {
             guest_bytes_peak: 0,
             error: None,
             warnings: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 
@@ -115,6 +123,7 @@ impl StreamReport {
         self.checkpoints += shared.ledger.saves();
         self.guest_bytes_peak = self.guest_bytes_peak.max(shared.guest_bytes_peak());
         self.warnings.extend(shared.take_warnings());
+        self.profiles.push(shared.clock.profile(&shared.task.key));
         for violation in shared.take_violations() {
             self.add_violation(violation);
         }
@@ -151,6 +160,7 @@ impl StreamReport {
         self.checkpoints += part.checkpoints;
         self.guest_bytes_peak = self.guest_bytes_peak.max(part.guest_bytes_peak);
         self.warnings.extend(part.warnings);
+        self.profiles.extend(part.profiles);
         part.violations.into_iter().for_each(|violation| self.add_violation(violation));
         let badness = |status| match status {
             RunStatus::Succeeded => 0,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use rapidbyte_core::profile::RunProfile;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -40,7 +41,9 @@ pub async fn run(plan: RunPlan, connectors: &Connectors, ports: &Ports) -> RunRe
             warnings.push(format!("the open circuit breaker could not be remembered: {error}"));
         }
     }
+    let profiles = reports.iter_mut().flat_map(|report| report.profiles.drain(..)).collect();
     RunReport {
+        profile: RunProfile::new(began, began.elapsed(), profiles),
         pipeline: plan.pipeline,
         streams: reports,
         warnings,

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Instant;
 
 use rapidbyte_core::dead_letter::DeadLetters;
 use rapidbyte_core::ports::{RunEvent, SavedCheckpoint};
@@ -15,6 +16,7 @@ use crate::commit::{Ledger, Refusal, StreamTotals};
 use crate::error::{Fault, Origin};
 use crate::limits::WARNINGS_MAX;
 use crate::plan::Task;
+use crate::profile::StageClock;
 use crate::resume::{Known, Receipt, Shape, Start, decide};
 use crate::spec::Ports;
 use crate::steps::Violation;
@@ -24,6 +26,7 @@ pub(crate) struct TaskShared {
     pub task: Task,
     pub ports: Ports,
     pub ledger: Ledger,
+    pub clock: StageClock,
     saved: Option<SavedCheckpoint>,
     /// How the stream was read before.
     pub shape: Option<Shape>,
@@ -57,6 +60,7 @@ impl TaskShared {
         let Beginning { run_id, saved, shape, names, totals, breaker } = beginning;
         TaskShared {
             ledger: Ledger::new(task.key.clone(), run_id, ports.state.clone(), totals),
+            clock: StageClock::new(),
             task,
             ports,
             saved,
@@ -76,12 +80,33 @@ impl TaskShared {
 
     /// Notes an error with where it began. Only the first counts.
     pub fn fail(&self, origin: Origin, error: ConnectorError) {
-        let by = self
-            .names
-            .iter()
-            .find(|(of, _)| *of == origin)
-            .map_or_else(|| origin.to_string(), |(_, by)| by.clone());
+        let named = self.names.iter().any(|(of, _)| *of == origin);
+        let by = if named { self.name_of(origin).to_owned() } else { origin.to_string() };
         self.fail_with(Fault::new(origin, by, error));
+    }
+
+    /// Name and version of the connector in a place.
+    pub fn name_of(&self, origin: Origin) -> &str {
+        self.names.iter().find(|(of, _)| *of == origin).map_or("engine", |(_, name)| name)
+    }
+
+    /// Records were refused, and the policy goes on without them.
+    fn records_failed(&self, connector: &str, records: u64) {
+        let key = &self.task.key;
+        self.ports.observer.observe(RunEvent::RecordsFailed { key, connector, records });
+    }
+
+    /// A batch was handed to the connector behind its producer.
+    pub fn batch_moved(&self, producer: Origin, records: u64, bytes: u64, began: Instant) {
+        let behind = self.names.iter().skip_while(|(of, _)| *of != producer).nth(1);
+        self.ports.observer.observe(RunEvent::BatchMoved {
+            key: &self.task.key,
+            from: self.name_of(producer),
+            to: behind.map_or("engine", |(_, name)| name),
+            records,
+            bytes,
+            duration_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        });
     }
 
     pub fn fail_with(&self, fault: Fault) {
@@ -227,6 +252,7 @@ impl TaskShared {
             DataErrorPolicy::Dlq => true,
         };
         self.breaker.count_refused(records);
+        self.records_failed(&letters.connector, records);
         if dead {
             let mut letters = letters;
             for error in &mut letters.errors {

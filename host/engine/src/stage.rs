@@ -13,6 +13,7 @@ use rapidbyte_core::*;
 use crate::error::Origin;
 use crate::instance::Opened;
 use crate::plan::Task;
+use crate::profile::Watched;
 use crate::shared::TaskShared;
 
 /// A stage's part of a task before it runs.
@@ -39,7 +40,12 @@ pub(crate) async fn run_stage(shared: Arc<TaskShared>, stage: Stage, position: O
     let Stage { origin, opened, schema, outlet, inlet, forwarded } = stage;
     let Opened { mut instance, info: _ } = opened;
     let request = request(&shared.task, origin, schema, position);
+    let (name, waits) = (shared.name_of(origin), instance.remote_waits());
+    let watched =
+        Watched::connector(origin, name, inlet.clone(), outlet.as_ref().map(|it| it.gauge()), waits);
+    let watching = shared.clock.watch(watched);
     let ran = caught(instance.run(request)).await;
+    drop(watching);
     shared.saw_memory(instance.memory_bytes_peak());
     let judged = match ran {
         Ok(_summary) => judge(&shared, origin, inlet.as_ref(), &forwarded, outlet.as_deref()),

@@ -508,3 +508,25 @@ fn a_saved_cursor_of_another_type_reaches_the_source_as_it_was() {
     });
     assert_eq!(only(&stage.run()).counters.records_read, 6);
 }
+
+#[test]
+fn answers_what_every_stage_did_with_its_time() {
+    use rapidbyte_core::profile::StageKind::{Destination, Host, Source, Transform};
+    let report = append().with_transforms(1).run();
+    let [task] = report.profile.tasks.as_slice() else { panic!("one task: {:?}", report.profile) };
+    assert_eq!(task.key, key());
+    let kinds: Vec<_> = task.stages.iter().map(|stage| stage.kind).collect();
+    assert_eq!(kinds, [Source, Host, Transform, Host, Destination], "in the order in which data passes them");
+    for stage in &task.stages {
+        assert_eq!((stage.records, stage.bytes > 0), (10, true), "{stage:?}");
+        let parts = stage.busy_ms
+            + stage.waiting_for_input_ms
+            + stage.waiting_for_output_ms
+            + stage.waiting_for_remote_ms;
+        assert!(parts <= stage.wall_ms && stage.wall_ms <= task.wall_ms, "{stage:?}");
+    }
+    assert!(!report.profile.held_back_by.is_empty());
+
+    let failed = mischievous(Mischief::TransformEndsEarly).run();
+    assert_eq!(failed.profile.tasks[0].stages.len(), 5, "a failed task has a profile, too");
+}
