@@ -1,4 +1,4 @@
-//! `rapidbyte run`: a pipeline, or every pipeline of a folder one after the other.
+//! `rapidbyte run`: a pipeline, or every pipeline of a folder.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::args::{PackageArgs, RunArgs};
 use crate::building::Building;
-use crate::commands::{open, use_cassettes};
+use crate::commands::{folder, open, use_cassettes};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupted};
@@ -27,27 +27,28 @@ use crate::settings::Settings;
 pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let files = host.documents(&args.pipeline)?;
     use_cassettes(host, &args.cassettes)?;
-    let mut outcomes = Vec::new();
-    runtime::block_on(async {
+    let at_once = folder::at_once(host, &args.pipeline, args.side_by_side)?;
+    let outcomes = runtime::block_on(async {
         let cancellation = Cancellation::new();
         let stop = cancellation.clone();
         let interrupted = interrupt::listen(printer, move || {
             stop.request();
         })
         .context("cannot listen for signals")?;
-        for file in &files {
-            if cancellation.is_requested() {
-                break;
-            }
-            if files.len() > 1 {
+        let (cancellation, interrupted, many) = (&cancellation, &interrupted, files.len() > 1);
+        let outcomes = folder::each(&files, at_once, cancellation, |file| async move {
+            if many {
                 printer.status(Tone::Busy, "Running", file.display());
             }
             let outcome =
-                execute(host, file, &args.streams, args.packages, settings, printer, &cancellation).await;
-            outcomes.push(outcome.judged(&interrupted));
-        }
-        anyhow::Ok(())
+                execute(host, &file, &args.streams, args.packages, settings, printer, cancellation).await;
+            outcome.judged(interrupted)
+        });
+        anyhow::Ok(outcomes.await)
     })??;
+    if outcomes.len() > 1 {
+        total(&outcomes, printer);
+    }
 
     let exit = outcomes.iter().fold(Exit::Success, |exit, outcome| exit.combine(outcome.exit));
     if args.pipeline.is_dir() {
@@ -66,6 +67,16 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
         printer.json(&outcome.json());
     }
     Ok(exit)
+}
+
+/// Says how many pipelines went well.
+fn total(outcomes: &[Outcome], printer: &Printer) {
+    let failed = outcomes.iter().filter(|outcome| outcome.exit != Exit::Success).count();
+    let good = plural((outcomes.len() - failed) as u64, "pipeline");
+    match failed {
+        0 => printer.status(Tone::Good, "Finished", good),
+        failed => printer.status(Tone::Bad, "Failed", format_args!("{failed} of {}", outcomes.len())),
+    }
 }
 
 /// What became of one document.
