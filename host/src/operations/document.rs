@@ -45,17 +45,29 @@ impl Host {
             std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
         let name = path.display().to_string();
         let environment: &Environment = &self.settings.environment;
+        let settings = self.project_settings(path)?;
+        let environment = |variable: &str| environment(variable);
+        let surroundings = pipeline::Surroundings {
+            environment: &environment,
+            now: jiff::Timestamp::now(),
+            settings: Some(&settings),
+        };
         let parsed = pipeline::decode(&bytes, &name)
-            .and_then(|text| pipeline::parse(text, &name, &|variable| environment(variable)))
+            .and_then(|text| pipeline::parse(text, &name, &surroundings))
             .map_err(HostError::Document)?;
+        for secret in &parsed.hidden {
+            self.settings.redactor.register(&secret.value);
+        }
         Ok(Document { pipeline: parsed.pipeline, path: path.to_owned(), warnings: parsed.warnings })
     }
 
-    /// The documents that a path stands for: itself, or every `.yaml` and `.yml` file of a folder, by name.
+    /// The documents that a path stands for: itself, or every `.yaml` and `.yml` file of a folder, by name. A workspace stands
+    /// for its folder of pipelines.
     pub fn documents(&self, path: &Path) -> Result<Vec<PathBuf>, HostError> {
         if !path.is_dir() {
             return Ok(vec![path.to_owned()]);
         }
+        let path = &self.pipelines_folder(path)?;
         let read = |source| HostError::Read { path: path.to_owned(), source };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(path).map_err(read)? {

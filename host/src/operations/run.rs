@@ -48,8 +48,19 @@ impl LoadedPipeline {
 }
 
 impl Host {
-    /// Executes a pipeline to its end. What failed in a stream is in the report; an error means that nothing was moved.
+    /// Executes a pipeline to its end, and then its hooks. What failed in a stream is in the report; an error means that
+    /// nothing was moved.
     pub async fn run(
+        &self,
+        document: &Document,
+        options: RunOptions,
+        progress: &mut dyn BuildProgress,
+    ) -> Result<RunReport, HostError> {
+        let outcome = self.run_pipeline(document, options, progress).await;
+        self.after_run(document, outcome).await
+    }
+
+    async fn run_pipeline(
         &self,
         document: &Document,
         options: RunOptions,
