@@ -20,8 +20,8 @@ use crate::node::{Kind, Node};
 use crate::reader::{Keys, Reader, Section};
 use crate::span::{Span, Spanned};
 use crate::spec::{
-    ConnectorLocation, ConnectorRef, DestinationSpec, Parsed, Pipeline, Resources, SourceSpec, StateBackend,
-    StateSpec, TransformSpec,
+    CacheSpec, ConnectorLocation, ConnectorRef, DEFAULT_POLICIES, DestinationSpec, ErrorsSpec, HooksSpec,
+    Parsed, Pipeline, Resources, SourceSpec, StateBackend, StateSpec, TransformKind, TransformSpec,
 };
 use crate::yaml;
 
@@ -139,9 +139,18 @@ fn read_document(reader: &mut Reader<'_>, root: &Node, file: Arc<SourceFile>) ->
         name: name?,
         source: SourceSpec { connector: source_connector, streams },
         transforms,
-        destination: DestinationSpec { connector, write: write.spec() },
+        contracts: Vec::new(),
+        destination: DestinationSpec {
+            connector,
+            write: write.spec(),
+            policies: DEFAULT_POLICIES,
+            dlq_table: None,
+        },
+        errors: ErrorsSpec::default(),
         state: state?,
         resources: resources?,
+        hooks: HooksSpec::default(),
+        cache: CacheSpec::default(),
         file,
     })
 }
@@ -236,14 +245,15 @@ fn read_transforms(reader: &mut Reader<'_>, node: &Node) -> Vec<TransformSpec> {
             continue;
         }
         if let Some(connector) = read_connector(reader, section, ConnectorRole::Transform, &place) {
-            transforms.push(TransformSpec { stream, connector });
+            let span = Span::new(start.start as usize, item.span.end as usize);
+            transforms.push(TransformSpec { stream, kind: TransformKind::Connector(connector), span });
         }
     }
     transforms
 }
 
 fn read_state(reader: &mut Reader<'_>, document: Section<'_>) -> Option<StateSpec> {
-    let default = StateSpec { backend: Spanned::default_of(StateBackend::Sqlite), path: None };
+    let default = StateSpec::default();
     let Some(entry) = document.entry("state").filter(|entry| !entry.value.is_null()) else {
         return Some(default);
     };

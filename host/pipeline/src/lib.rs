@@ -36,6 +36,9 @@ pub use manifest::Manifest;
 pub use reader::suggest;
 pub use span::{Span, Spanned};
 pub use spec::{
-    ConnectorLocation, ConnectorRef, CursorDecl, DestinationSpec, Parsed, Pipeline, Resources, Secret,
-    SourceSpec, StateBackend, StateSpec, StreamSpec, Streams, TransformSpec, WriteSpec,
+    Backoff, BreakerSpec, CacheSpec, ColumnRule, ConnectorLocation, ConnectorRef, ContractSpec, CursorDecl,
+    DEFAULT_POLICIES, DeadLetterSpec, DestinationSpec, ErrorsSpec, Hook, HooksSpec, Notify, OnViolation,
+    OperationSpec, Parsed, Pipeline, RequiredColumn, Resources, RetrySpec, RetryableError, Secret,
+    SecretText, SourceSpec, StateBackend, StateSpec, StreamSpec, Streams, TransformKind, TransformSpec,
+    WriteSpec,
 };

@@ -113,12 +113,16 @@ resources:
     assert!(pipeline.file.slice(streams[0].span).starts_with("name: orders"));
     assert!(pipeline.file.slice(streams[0].write.mode.span) == "append");
 
-    let passed =
-        |stream| pipeline.transforms_of(stream).map(|t| t.connector.location.text()).collect::<Vec<_>>();
+    let passed = |stream| {
+        pipeline.transforms_of(stream).map(|t| t.connector().unwrap().location.text()).collect::<Vec<_>>()
+    };
     assert_eq!(passed("customers"), ["./mask.wasm", "/opt/transform-upper"]);
     assert_eq!(passed("orders"), ["/opt/transform-upper"]);
-    assert_eq!(*pipeline.transforms[0].connector.location, ConnectorLocation::Wasm("./mask.wasm".into()));
-    assert_eq!(pipeline.transforms[1].connector.config.to_json(), json!({}));
+    assert_eq!(
+        *pipeline.transforms[0].connector().unwrap().location,
+        ConnectorLocation::Wasm("./mask.wasm".into())
+    );
+    assert_eq!(pipeline.transforms[1].connector().unwrap().config.to_json(), json!({}));
 
     assert_eq!(*pipeline.state.backend, StateBackend::Sqlite);
     assert_eq!(**pipeline.state.path.as_ref().unwrap(), "state/shop.db");

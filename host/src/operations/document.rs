@@ -89,7 +89,9 @@ fn place(pipeline: &Pipeline, problem: &Problem) -> Span {
         list.iter().find(|column| column.value == name).map(|column| column.span)
     };
     if let Place::Transform(index) = problem.place {
-        return pipeline.transforms.get(index).map_or(source, |transform| transform.connector.location.span);
+        return pipeline.transforms.get(index).map_or(source, |transform| {
+            transform.connector().map_or(transform.span, |connector| connector.location.span)
+        });
     }
     let Some(stream) = problem.stream.as_deref().and_then(|name| pipeline.stream(name)) else {
         return source;

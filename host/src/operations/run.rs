@@ -82,13 +82,11 @@ impl Host {
     ) -> Result<LoadedPipeline, HostError> {
         let pipeline = &document.pipeline;
         let folder = document.folder();
-        let sides = [&pipeline.source.connector, &pipeline.destination.connector];
-        let named = sides.into_iter().chain(pipeline.transforms.iter().map(|transform| &transform.connector));
-        let provided = self.provide(document, named, packages).await?;
+        let provided = self.provide(document, pipeline.connectors(), packages).await?;
         let source = self.prepare(&pipeline.source.connector, pipeline, folder, &provided, progress)?;
         let mut transforms = Vec::with_capacity(pipeline.transforms.len());
-        for transform in &pipeline.transforms {
-            transforms.push(self.prepare(&transform.connector, pipeline, folder, &provided, progress)?);
+        for connector in pipeline.transforms.iter().filter_map(|transform| transform.connector()) {
+            transforms.push(self.prepare(connector, pipeline, folder, &provided, progress)?);
         }
         let destination =
             self.prepare(&pipeline.destination.connector, pipeline, folder, &provided, progress)?;

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rapidbyte_core::contract::{SyncMode, WriteMode};
+use rapidbyte_core::contract::{DataErrorPolicy, SyncMode, WriteMode};
 use rapidbyte_core::limits as host;
 
 use super::streams::{Names, StreamWords, StreamsWords, WriteDefaults};
@@ -13,7 +13,7 @@ use crate::node::shorten;
 use crate::quantity::format_bytes;
 use crate::reader::{Reader, suggest};
 use crate::span::{Span, Spanned};
-use crate::spec::{CursorDecl, Resources, StreamSpec, Streams, TransformSpec, WriteSpec};
+use crate::spec::{CursorDecl, DEFAULT_POLICIES, Resources, StreamSpec, Streams, TransformSpec, WriteSpec};
 
 /// Streams with defaults and overrides applied. None where nothing of them can be used.
 pub(super) fn resolve(
@@ -28,7 +28,12 @@ pub(super) fn resolve(
             if !defaults.broken {
                 warn_of_repetition(reader, &write, span, "every stream");
             }
-            return Some(Streams::All { span, write });
+            return Some(Streams::All {
+                span,
+                write,
+                policies: DEFAULT_POLICIES,
+                on_error: DataErrorPolicy::Fail,
+            });
         }
         StreamsWords::Listed(streams) => streams,
     };
@@ -138,7 +143,19 @@ fn resolve_stream(
         .cursor_field
         .filter(|_| sync_mode.value == SyncMode::Incremental)
         .map(|field| CursorDecl { field, tie_breaker: names(stream.tie_breaker) });
-    StreamSpec { name: stream.name, sync_mode, cursor, columns: stream.columns, write, span: stream.span }
+    StreamSpec {
+        name: stream.name,
+        sync_mode,
+        cursor,
+        columns: stream.columns,
+        filter: None,
+        partition_key: None,
+        partitions: None,
+        write,
+        policies: DEFAULT_POLICIES,
+        on_error: DataErrorPolicy::Fail,
+        span: stream.span,
+    }
 }
 
 /// The stream's own words over the destination's.
