@@ -11,6 +11,7 @@ use crate::contract::*;
 use crate::dead_letter::{DeadLetterFilter, DeadLetterGroup, DeadLetters, StoredDeadLetters};
 use crate::error::ConnectorError;
 use crate::frame::Frame;
+use crate::waiting::Waiting;
 
 // ---- Connectors -----------------------------------------------------------------------------------
 
@@ -40,6 +41,12 @@ pub trait Instance: Send {
 
     /// The most memory the instance has used so far, in bytes.
     fn memory_bytes_peak(&self) -> u64;
+
+    /// How long it has waited for what it talks to outside of the pipeline, where somebody counts that. Goes on being
+    /// counted while the instance runs.
+    fn remote_waits(&self) -> Option<Arc<Waiting>> {
+        None
+    }
 }
 
 /// What one instance is given.
@@ -321,6 +328,33 @@ pub enum RunEvent<'a> {
     CheckpointSaved {
         key: &'a TaskKey,
         checkpoint: &'a SavedCheckpoint,
+    },
+    /// A connector is ready to be started.
+    PluginLoaded {
+        /// Name and version: `source-postgres@1.0.0`.
+        connector: &'a str,
+        duration_ms: u64,
+        /// Its compiled code was there already.
+        cached: bool,
+    },
+    /// The host has handed a batch from one connector to the next.
+    BatchMoved {
+        key: &'a TaskKey,
+        /// The connector that made it, as `source-postgres@1.0.0`.
+        from: &'a str,
+        /// The connector that takes it.
+        to: &'a str,
+        records: u64,
+        bytes: u64,
+        /// From when the host took it until the next connector's channel had room for it.
+        duration_us: u64,
+    },
+    /// Records were refused and passed over, or set aside as dead letters.
+    RecordsFailed {
+        key: &'a TaskKey,
+        /// Who refused them.
+        connector: &'a str,
+        records: u64,
     },
     Log {
         key: Option<&'a TaskKey>,

@@ -114,9 +114,15 @@ pub enum Place {
     /// None: there is no key where one is needed.
     PrimaryKey(Option<String>),
     UpdateColumn(String),
-    DataErrors,
+    PartitionKey,
     /// Index into the pipeline's transforms.
     Transform(usize),
+    /// One of a transform's operations, and the key in it.
+    Operation { transform: Option<usize>, operation: usize, key: Option<&'static str> },
+    /// Index into the pipeline's contracts.
+    Contract(usize),
+    RequiredColumn { contract: usize, column: usize },
+    ContractRule { contract: usize, rule: usize, key: Option<&'static str> },
     Streams,
 }
 
