@@ -9,11 +9,10 @@ mod report;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use rapidbyte_core::channel::{Event, Sender};
+use rapidbyte_core::channel::Event;
 use rapidbyte_core::contract::*;
 use rapidbyte_core::dead_letter::{DeadLetterFilter, StoredDeadLetters};
 use rapidbyte_core::frame::encode_schema;
-use rapidbyte_core::limits::PROTOCOL_VERSION;
 use rapidbyte_core::ports::{Connector, Instance, InstanceIo, StateStore};
 use rapidbyte_core::{ConnectorError, ErrorCategory, Frame};
 
@@ -30,7 +29,6 @@ pub struct Letters {
     filter: DeadLetterFilter,
     /// The stream that it offers.
     stream: String,
-    /// How the stream is to be ordered: the name of the cursor's field.
     shape: Shape,
 }
 
@@ -194,7 +192,7 @@ impl Reading {
                 outlet.send(Event::Frame(frame)).await.map_err(|_| closed())?;
             }
             behind = last;
-            self.mark(&outlet, stream, behind).await?;
+            self.mark(stream, behind).await?;
             summary.checkpoints += 1;
             if self.io.services.cancelled() {
                 return Ok(summary);
@@ -202,8 +200,7 @@ impl Reading {
         }
     }
 
-    async fn mark(&self, outlet: &Sender, stream: &StreamContext, id: i64) -> Result<(), ConnectorError> {
-        let _ = outlet;
+    async fn mark(&self, stream: &StreamContext, id: i64) -> Result<(), ConnectorError> {
         let event = CheckpointEvent {
             kind: CheckpointKind::Source,
             stream: stream.name.clone(),

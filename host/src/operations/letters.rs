@@ -11,8 +11,8 @@ use rapidbyte_core::frame::encode_schema;
 use rapidbyte_core::ports::{RunStatus, TaskKey};
 use rapidbyte_core::{ConnectorError, Frame};
 use rapidbyte_engine::{
-    self as engine, Connectors, PipelineSpec, PlanOptions, Plugged, Ports, REPLAY_PARTITION, RunReport, Selection,
-    StreamReport, StreamSpec,
+    self as engine, Connectors, PipelineSpec, PlanOptions, Plugged, Ports, RunReport, Selection, StreamReport,
+    StreamSpec,
 };
 use rapidbyte_pipeline::spec::DEFAULT_POLICIES;
 use serde::Serialize;
@@ -161,7 +161,7 @@ impl Host {
         }
         let pipeline = &document.pipeline;
         let spec = PipelineSpec::from_document(pipeline);
-        let loaded = self.load_all(document, &options.packages, &*options.observer, progress).await?;
+        let loaded = self.load_all(document, &options.packages, progress).await?;
         let ports = self.ports(document, options.observer, options.cancellation).await?;
         let connectors = loaded.connectors();
         let mut replayed = Replayed { pipeline: spec.name.clone(), ..Replayed::default() };
@@ -274,6 +274,5 @@ fn of_group(spec: &PipelineSpec, document: &Document, group: &Group) -> Option<P
         stream.filter = None;
     }
     spec.streams = Selection::Listed(vec![stream]);
-    debug_assert!(REPLAY_PARTITION > 0);
     Some(spec)
 }
