@@ -3,6 +3,7 @@
 mod connectors;
 mod key;
 mod publish;
+mod query;
 mod registry;
 mod workspace;
 
@@ -17,6 +18,7 @@ use crate::report::Failure;
 pub use connectors::{AddArgs, Addition, ConnectorsCommand, PackageArgs, TestPackageArgs, UpdateArgs};
 pub use key::KeyCommand;
 pub use publish::{PublishArgs, YankArgs};
+pub use query::QueryArgs;
 pub use registry::RegistryCommand;
 pub use workspace::{CompletionsArgs, InitArgs, SideBySide};
 
@@ -73,6 +75,13 @@ pub enum Format {
     #[default]
     Human,
     Json,
+    /// Answers of `query` alone, like the two behind it.
+    #[value(hide = true)]
+    Table,
+    #[value(hide = true)]
+    Csv,
+    #[value(hide = true)]
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -108,6 +117,8 @@ pub enum Command {
     /// What is remembered between runs
     #[command(subcommand)]
     State(StateCommand),
+    /// Ask what was synced, in SQL
+    Query(QueryArgs),
     /// Find out whether this machine has what is needed
     #[command(after_help = "\
 Looks at the home folder, compiled code, settings, state, registries, clock, disk, memory and the Rust toolchain. \
