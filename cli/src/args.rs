@@ -142,6 +142,7 @@ Examples:
   rapidbyte run pipelines/orders.yaml
   rapidbyte run pipelines/                    Every .yaml and .yml file in it
   rapidbyte run pipelines/ --parallel         Several of them side by side
+  rapidbyte run pipelines/orders.yaml --dry-run
   rapidbyte run pipelines/orders.yaml --stream orders --stream items
   rapidbyte run pipelines/orders.yaml --profile=profile.html
   rapidbyte run pipelines/orders.yaml --record cassettes/orders
@@ -153,6 +154,9 @@ pub struct RunArgs {
     /// Only this stream (may be given several times)
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
+    /// Do everything but move data: check, plan changes of tables, estimate rows and time
+    #[arg(long, conflicts_with_all = ["streams", "profile", "parallel"])]
+    pub dry_run: bool,
     /// Say what each stage did with its time and what held the run back; with a path, as a page with the timeline
     #[arg(long, value_name = "PATH.html", num_args = 0..=1, require_equals = true)]
     pub profile: Option<Option<PathBuf>>,

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::args::{PackageArgs, RunArgs};
 use crate::building::Building;
+use crate::commands::check::check_document;
 use crate::commands::{folder, open, use_cassettes};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
@@ -29,6 +30,10 @@ use crate::telemetry::{Told, show_profile};
 pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let files = host.documents(&args.pipeline)?;
     use_cassettes(host, &args.cassettes)?;
+    if args.dry_run {
+        let checks = files.iter().map(|file| check_document(host, file, args.packages, settings, printer));
+        return checks.into_iter().try_fold(Exit::Success, |exit, checked| Ok(exit.combine(checked?)));
+    }
     let at_once = folder::at_once(host, &args.pipeline, args.side_by_side)?;
     let outcomes = runtime::block_on(async {
         let cancellation = Cancellation::new();
