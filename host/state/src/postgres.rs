@@ -149,6 +149,12 @@ impl PostgresStore {
     }
 }
 
+/// The password in a connection string, for whoever must keep it out of what is shown.
+pub fn password_of(connection: &str) -> Option<String> {
+    let address = Address::parse(connection).ok()?;
+    String::from_utf8(address.config.get_password()?.to_vec()).ok()
+}
+
 async fn read_tls(address: &Address) -> Result<MakeTls, String> {
     let (verification, roots) = (address.verification, address.root_certificates.clone());
     let reading = tokio::task::spawn_blocking(move || MakeTls::new(verification, roots.as_deref()));
