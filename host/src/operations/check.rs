@@ -46,7 +46,7 @@ impl Host {
         progress: &mut dyn BuildProgress,
     ) -> Result<Checked, HostError> {
         let loaded = self.load_all(document, packages, progress).await?;
-        let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
+        let state: Arc<dyn StateStore> = self.open_state(document).await?;
         let ports = Ports { state, observer, cancellation };
         let spec = PipelineSpec::from_document(&document.pipeline);
         let report = engine::check(&spec, &loaded.connectors(), &ports, &PlanOptions::default()).await;

@@ -27,7 +27,7 @@ impl Host {
         let provided = self.provide(document, [connector], packages).await?;
         let prepared = self.prepare(connector, pipeline, document.folder(), &provided, progress)?;
         let source = prepared.load(&self.engine()?).await?;
-        let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
+        let state: Arc<dyn StateStore> = self.open_state(document).await?;
         let ports = Ports { state, observer, cancellation };
         let spec = PipelineSpec::from_document(pipeline);
         engine::discover(&spec.name, &source.plugged, &spec.resources, &ports)
