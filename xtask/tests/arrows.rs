@@ -66,11 +66,12 @@ const CONNECTORS_MAY_USE: &[&str] = &["rapidbyte-sdk", "rapidbyte-postgres", "ra
 const KEEPERS: &[(&str, &[&str])] = &[
     ("wasmtime", &["rapidbyte-wasm"]),
     ("wasmtime-wasi", &["rapidbyte-wasm"]),
-    ("rustls", &["rapidbyte-wasm", "rapidbyte-registry", "rapidbyte-telemetry"]),
+    ("rustls", &["rapidbyte-wasm", "rapidbyte-registry", "rapidbyte-state", "rapidbyte-telemetry"]),
     ("reqwest", &["rapidbyte-registry", "rapidbyte-telemetry"]),
     ("ring", &["rapidbyte-signing", "registry-fixtures"]),
     ("sigstore-verify", &["rapidbyte-signing"]),
     ("rusqlite", &["rapidbyte-state"]),
+    ("tokio-postgres", &["rapidbyte-state"]),
     ("saphyr-parser", &["rapidbyte-pipeline"]),
     ("clap", &["rapidbyte-cli"]),
     ("indicatif", &["rapidbyte-cli"]),
