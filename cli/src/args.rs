@@ -41,6 +41,8 @@ Environment:
   DOCKER_CONFIG         Where credentials for registries are kept [default: ~/.docker]
   RAPIDBYTE_LOG         What is logged, by level and part: `info`, `warn,rapidbyte_engine=debug`
   RAPIDBYTE_LOG_FORMAT  `human` or `json`
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                        Where runs are told to: a collector (docs/observability.md)
   NO_COLOR              No colours, whatever the terminal")]
 pub struct Args {
     #[command(flatten)]
@@ -130,6 +132,7 @@ Examples:
   rapidbyte run pipelines/                    Every .yaml and .yml file in it
   rapidbyte run pipelines/ --parallel         Several of them side by side
   rapidbyte run pipelines/orders.yaml --stream orders --stream items
+  rapidbyte run pipelines/orders.yaml --profile=profile.html
   rapidbyte run pipelines/orders.yaml --record cassettes/orders
   rapidbyte run pipelines/orders.yaml --format json | jq .memory_peak_bytes")]
 pub struct RunArgs {
@@ -139,6 +142,9 @@ pub struct RunArgs {
     /// Only this stream (may be given several times)
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
+    /// Say what each stage did with its time and what held the run back; with a path, as a page with the timeline
+    #[arg(long, value_name = "PATH.html", num_args = 0..=1, require_equals = true)]
+    pub profile: Option<Option<PathBuf>>,
     #[command(flatten)]
     pub side_by_side: SideBySide,
     #[command(flatten)]

@@ -127,7 +127,10 @@ impl Observer for Progress {
             RunEvent::Log { key, connector, event } => log(key, connector, event),
             RunEvent::Metric { key, connector, event } => metric(key, connector, event),
             RunEvent::StreamFinished { key, status, counters, .. } => self.finished(key, status, counters),
-            RunEvent::Reached { .. } => {}
+            RunEvent::Reached { .. }
+            | RunEvent::PluginLoaded { .. }
+            | RunEvent::BatchMoved { .. }
+            | RunEvent::RecordsFailed { .. } => {}
         }
     }
 }

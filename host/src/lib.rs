@@ -14,6 +14,7 @@
 //! | [`registry`] | registries that are servers, and the embedded one |
 //! | [`signing`] | keys and signatures in cosign's forms |
 //! | [`publish`] | what belongs to a version of a package, and the order in which it is pushed |
+//! | [`telemetry`] | a run's events over OTLP, a run's profile for people |
 //! | [`scaffold`] | new connector projects, and the SDK that travels in the binary |
 //! | [`core`] | the contract's records, errors, limits, channel and the ports themselves |
 //!
@@ -42,6 +43,7 @@ pub use rapidbyte_registry as registry;
 pub use rapidbyte_scaffold as scaffold;
 pub use rapidbyte_signing as signing;
 pub use rapidbyte_state as state;
+pub use rapidbyte_telemetry as telemetry;
 pub use rapidbyte_wasm as wasm;
 
 pub use error::HostError;

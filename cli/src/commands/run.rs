@@ -1,11 +1,12 @@
 //! `rapidbyte run`: a pipeline, or every pipeline of a folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rapidbyte_host::Host;
 use rapidbyte_host::core::ports::{Observer, RunStatus};
+use rapidbyte_host::core::profile::RunProfile;
 use rapidbyte_host::engine::{Cancellation, Fault, RunReport, StreamReport};
 use rapidbyte_host::operations::run::RunOptions;
 use serde::Serialize;
@@ -23,6 +24,7 @@ use crate::quantity::{Bytes, Count, Elapsed, per_second, plural};
 use crate::report::{ErrorJson, Report};
 use crate::runtime;
 use crate::settings::Settings;
+use crate::telemetry::{Told, show_profile};
 
 pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let files = host.documents(&args.pipeline)?;
@@ -35,13 +37,18 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
             stop.request();
         })
         .context("cannot listen for signals")?;
-        let (cancellation, interrupted, many) = (&cancellation, &interrupted, files.len() > 1);
-        let outcomes = folder::each(&files, at_once, cancellation, |file| async move {
-            if many {
+        let (cancellation, interrupted, files) = (&cancellation, &interrupted, &files);
+        let outcomes = folder::each(files, at_once, cancellation, |file| async move {
+            if files.len() > 1 {
                 printer.status(Tone::Busy, "Running", file.display());
             }
-            let outcome =
+            let mut outcome =
                 execute(host, &file, &args.streams, args.packages, settings, printer, cancellation).await;
+            outcome.profiled = args.profile.is_some();
+            if let (Some(page), Ok(report)) = (&args.profile, &outcome.result) {
+                let page = page.as_deref().map(|page| of_several(page, &report.pipeline, files.len()));
+                show_profile(&report.pipeline, &report.profile, page.as_deref(), printer);
+            }
             outcome.judged(interrupted)
         });
         anyhow::Ok(outcomes.await)
@@ -79,10 +86,26 @@ fn total(outcomes: &[Outcome], printer: &Printer) {
     }
 }
 
+/// Where a pipeline's page goes: where several are run, each has its own, `profile-orders.html` for `profile.html`.
+fn of_several(page: &Path, pipeline: &str, pipelines: usize) -> PathBuf {
+    if pipelines < 2 {
+        return page.to_owned();
+    }
+    let stem = page.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = page.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
+    let safe = |character: char| {
+        if character.is_alphanumeric() || "-_.".contains(character) { character } else { '_' }
+    };
+    let pipeline: String = pipeline.chars().map(safe).collect();
+    page.with_file_name(format!("{stem}-{pipeline}{}", extension.unwrap_or_default()))
+}
+
 /// What became of one document.
 pub struct Outcome {
     file: String,
     result: Result<RunReport, Report>,
+    /// The profile is part of the result for machines.
+    profiled: bool,
     pub exit: Exit,
 }
 
@@ -97,9 +120,10 @@ pub async fn execute(
     cancellation: &Cancellation,
 ) -> Outcome {
     let progress: Arc<dyn Observer> = Arc::new(Progress::new(printer, settings.watched));
+    let (told, observer) = Told::begin(settings, progress);
     let options = RunOptions {
         streams: streams.to_vec(),
-        observer: settings.faults.before(progress),
+        observer: settings.faults.before(observer),
         cancellation: cancellation.clone(),
         packages: Downloads::options(packages, printer, settings.watched),
     };
@@ -108,17 +132,18 @@ pub async fn execute(
         Ok(document) => host.run(&document, options, &mut building).await,
         Err(error) => Err(error),
     };
+    told.end(result.as_ref().map_err(ToString::to_string));
     let file = file.display().to_string();
     match result {
         Ok(report) => {
             let exit = summarise(&report, printer);
-            Outcome { file, result: Ok(report), exit }
+            Outcome { file, result: Ok(report), profiled: false, exit }
         }
         Err(error) => {
             building.explain(&error);
             let report = Report::new(&error.into());
             printer.error(&report);
-            Outcome { file, exit: report.exit, result: Err(report) }
+            Outcome { file, exit: report.exit, profiled: false, result: Err(report) }
         }
     }
 }
@@ -187,6 +212,7 @@ impl Outcome {
             bytes_written: run.map_or(0, |run| run.counters().bytes_written),
             seconds: run.map_or(0.0, |run| run.duration_ms as f64 / 1000.0),
             memory_peak_bytes: memory::peak_bytes(),
+            profile: run.filter(|_| self.profiled).map(|run| &run.profile),
             streams: run.map(|run| run.streams.iter().map(StreamJson::new).collect()).unwrap_or_default(),
             warnings: run.map(|run| run.warnings.as_slice()).unwrap_or_default(),
         }
@@ -219,6 +245,9 @@ pub struct OutcomeJson<'a> {
     seconds: f64,
     /// Of the whole process.
     memory_peak_bytes: Option<u64>,
+    /// What the stages did with their time, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<&'a RunProfile>,
     streams: Vec<StreamJson<'a>>,
     warnings: &'a [String],
 }

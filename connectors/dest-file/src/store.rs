@@ -62,7 +62,7 @@ impl Store {
                 ));
             }
         };
-        if plan.mode == WriteMode::Replace && stream.partition != Partition::WHOLE {
+        if plan.mode == WriteMode::Replace && !stream.partition.is_whole() {
             return Err(ConnectorError::config(
                 "write_mode",
                 "one file cannot be replaced by several partitions",

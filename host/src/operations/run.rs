@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rapidbyte_core::ports::{Observer, StateStore};
+use rapidbyte_core::ports::{Observer, RunEvent, StateStore};
 use rapidbyte_engine::{
     self as engine, Cancellation, Connectors, PipelineSpec, PlanError, PlanOptions, Ports, RunReport,
 };
@@ -72,6 +72,13 @@ impl Host {
         }
         let spec = PipelineSpec::from_document(pipeline);
         let loaded = self.load_all(document, &options.packages, progress).await?;
+        for connector in loaded.in_order() {
+            options.observer.observe(RunEvent::PluginLoaded {
+                connector: connector.plugged.connector.id(),
+                duration_ms: u64::try_from(connector.took.as_millis()).unwrap_or(u64::MAX),
+                cached: connector.cached,
+            });
+        }
         let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
         let ports = Ports { state, observer: options.observer, cancellation: options.cancellation };
         let connectors = loaded.connectors();
