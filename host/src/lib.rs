@@ -24,9 +24,11 @@
 //! `host/engine/src/pump.rs`.
 
 mod cassettes;
+mod copies;
 pub mod connector;
 pub mod error;
 pub mod hooks;
+mod letters;
 pub mod operations;
 mod project;
 mod provision;
@@ -39,6 +41,7 @@ pub use rapidbyte_install as install;
 pub use rapidbyte_packages as packages;
 pub use rapidbyte_pipeline as pipeline;
 pub use rapidbyte_publish as publish;
+pub use rapidbyte_query as query;
 pub use rapidbyte_registry as registry;
 pub use rapidbyte_scaffold as scaffold;
 pub use rapidbyte_signing as signing;

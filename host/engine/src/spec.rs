@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rapidbyte_core::copy::CopyKeeper;
 use rapidbyte_core::ports::{Connector, Observer, StateStore};
 use rapidbyte_core::redact::Redactor;
 use rapidbyte_core::sql::{Operation, Rule, SqlPlanner};
@@ -19,6 +20,8 @@ pub struct PipelineSpec {
     pub streams: Selection,
     /// In order; the index of each is that of its connector in [`Connectors::transforms`].
     pub transforms: Vec<TransformSpec>,
+    /// The first of them that records pass; those before it were passed already.
+    pub transforms_from: usize,
     pub contracts: Vec<ContractSpec>,
     /// What streams get that are not listed.
     pub policies: Policies,
@@ -26,6 +29,13 @@ pub struct PipelineSpec {
     pub retry: RetryPolicy,
     pub breaker: Option<BreakerPolicy>,
     pub resources: ResourceSpec,
+}
+
+impl PipelineSpec {
+    /// Begins with this transform.
+    pub fn skip_transforms(&mut self, first: usize) {
+        self.transforms_from = first;
+    }
 }
 
 /// Which streams move.
@@ -187,6 +197,8 @@ pub struct Ports {
     pub observer: Arc<dyn Observer>,
     pub cancellation: Cancellation,
     pub sql: Arc<dyn SqlPlanner>,
+    /// Keeps a local copy of what is moved. None: nobody asked for it.
+    pub copies: Option<Arc<dyn CopyKeeper>>,
     /// What dead letters and errors pass before they are kept.
     pub redactor: Redactor,
 }

@@ -107,7 +107,10 @@ fn with(rest: &str) -> String {
 
 #[test]
 fn the_specification_s_document() {
-    let parsed = read(SPECIFICATION);
+    let parsed = parse(SPECIFICATION, None).unwrap_or_else(|errors| panic!("{errors}"));
+    // It names two places for dead letters.
+    let codes: Vec<_> = parsed.warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, ["two_places_for_dead_letters"]);
     let pipeline = &parsed.pipeline;
     let slice = |span| pipeline.file.slice(span);
     assert_eq!(pipeline.source.connector.config.to_json()["start_date"], "2026-02-26T12:34:56Z");

@@ -6,6 +6,7 @@ pub mod connector;
 pub mod doctor;
 pub mod document;
 pub mod index;
+pub mod letters;
 pub mod native;
 pub mod package;
 pub mod publish;

@@ -70,15 +70,6 @@ impl RunObserver {
         RunObserver { shared, next, state: Mutex::new(state) }
     }
 
-    /// The W3C trace context of the run, for processes that it starts.
-    pub fn traceparent(&self) -> Option<String> {
-        let context = self.lock().context.clone()?;
-        let mut carrier = HashMap::new();
-        let current = Context::new().with_remote_span_context(context);
-        TraceContextPropagator::new().inject_context(&current, &mut carrier);
-        carrier.remove("traceparent")
-    }
-
     /// The run has ended. What is observed afterwards has no span.
     pub fn finish(&self, outcome: RunOutcome<'_>) {
         let now = SystemTime::now();

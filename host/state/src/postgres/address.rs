@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_without_being_shown() {
         for (text, said) in [
-            ("host=h password=open sesame", "without `=`"),
+            ("host=h password=open sesame", "quote values with spaces"),
             ("host=h password='sesame", "closing"),
             ("sesame", "neither a URL"),
             ("mysql://u:sesame@h/db", "postgresql://"),

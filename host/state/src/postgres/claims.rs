@@ -131,6 +131,7 @@ pub async fn is_alive(session: &Session, holder: i64) -> Result<bool, Fault> {
         .row(
             "SELECT clock_timestamp() > seen_at + lease_seconds * interval '1 second',
                     seen_at < pg_postmaster_start_time()
+                        AND seen_at + lease_seconds * interval '1 second' > pg_postmaster_start_time()
                         AND clock_timestamp() < pg_postmaster_start_time() + $2 * interval '1 second'
              FROM holders WHERE id = $1",
             &[&holder, &RESTART_GRACE.as_secs_f64()],
@@ -138,6 +139,7 @@ pub async fn is_alive(session: &Session, holder: i64) -> Result<bool, Fault> {
         .await?;
     let Some(row) = row else { return Ok(false) };
     let (expired, may_return): (bool, bool) = (row.get(0), row.get(1));
+    // It lived when the server went down, and every connection ended then.
     if may_return {
         return Ok(true);
     }

@@ -155,7 +155,8 @@ async fn apply(session: &Session) -> Result<(), Fault> {
             session.batch(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"")).await?;
             let tables = session
                 .one(
-                    "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident($1))",
+                    "SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                     WHERE nspname = $1",
                     &[schema],
                 )
                 .await?;
@@ -187,8 +188,14 @@ async fn apply(session: &Session) -> Result<(), Fault> {
 /// The version of the schema; none: there is no state in it.
 async fn found(session: &Session) -> Result<Option<i64>, Fault> {
     let schema = &session.server().address.schema;
-    let table =
-        session.one("SELECT to_regclass(quote_ident($1) || '.state_version') IS NOT NULL", &[schema]).await?;
+    // Asked of the catalog as a table: the functions that look names up may still answer as of before a lock was got.
+    let table = session
+        .one(
+            "SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                            WHERE nspname = $1 AND relname = 'state_version')",
+            &[schema],
+        )
+        .await?;
     if !table.get::<_, bool>(0) {
         return Ok(None);
     }

@@ -43,6 +43,7 @@ impl Stage {
                 name: "p".into(),
                 streams: Selection::Listed(streams),
                 transforms: Vec::new(),
+                transforms_from: 0,
                 contracts: Vec::new(),
                 policies: Policies::default(),
                 on_error: DataErrorPolicy::Fail,
@@ -177,7 +178,8 @@ impl Observer for Seen {
 }
 
 pub fn ports(state: Arc<dyn StateStore>, observer: Arc<dyn Observer>, cancellation: Cancellation) -> Ports {
-    Ports { state, observer, cancellation, sql: Arc::new(FakeSql), redactor: Redactor::default() }
+    let (sql, redactor) = (Arc::new(FakeSql), Redactor::default());
+    Ports { state, observer, cancellation, sql, copies: None, redactor }
 }
 
 /// A stream as a pipeline asks for it.
