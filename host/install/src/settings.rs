@@ -111,7 +111,7 @@ impl Reader {
     fn settings(&mut self, root: &DeTable<'_>, folder: &Path) -> GlobalSettings {
         let mut settings = GlobalSettings { folder: folder.to_owned(), ..GlobalSettings::default() };
         let mut known = vec![REGISTRIES, DEFAULT_REGISTRY, MINIMUM_RELEASE_AGE, TRUST, TELEMETRY];
-        known.extend(ProjectSettings::SHARED_TABLES.iter().filter(|table| **table != TELEMETRY));
+        known.extend(ProjectSettings::SHARED_TABLES);
         self.known(root, "the settings", &known);
         let mut default = None;
         for (key, value) in root {

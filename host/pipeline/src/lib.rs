@@ -44,7 +44,7 @@ pub use interpolate::Environment;
 pub use json_schema::{json_schema, settings_json_schema};
 pub use manifest::Manifest;
 pub use reader::suggest;
-pub use settings::{ProjectSettings, TelemetryDefaults};
+pub use settings::ProjectSettings;
 pub use span::{Span, Spanned};
 pub use spec::{
     Backoff, BreakerSpec, CacheSpec, ColumnRule, ConnectorLocation, ConnectorRef, ContractSpec, CursorDecl,

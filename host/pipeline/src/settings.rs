@@ -2,7 +2,6 @@
 //! in the user's `config.toml`, below the workspace's. Read as strictly as a pipeline, by the same readers. Refuses to know where
 //! the files are, and what else `config.toml` holds.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, DocumentErrors, SourceFile};
 use crate::document::around;
 use crate::document::resources::{self, ResourceWords};
-use crate::format::{RUN, SETTINGS, TELEMETRY};
+use crate::format::{RUN, SETTINGS};
 use crate::interpolate::Environment;
 use crate::limits::{SETTINGS_BYTES_MAX, STREAM_NAME_BYTES_MAX};
 use crate::node::{Entry, Kind, Node, Scalar};
@@ -35,33 +34,13 @@ pub struct ProjectSettings {
     pub(crate) resources: ResourceWords,
     /// Pipelines side by side.
     pub parallel: Option<u32>,
-    pub telemetry: TelemetryDefaults,
     /// What nobody may see.
     pub hidden: Vec<Secret>,
 }
 
-/// `[telemetry]`
-#[derive(Clone, Default, PartialEq)]
-pub struct TelemetryDefaults {
-    pub endpoint: Option<String>,
-    /// May hold secrets.
-    pub headers: BTreeMap<String, String>,
-    pub sample: Option<f64>,
-}
-
-impl std::fmt::Debug for TelemetryDefaults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TelemetryDefaults")
-            .field("endpoint", &self.endpoint)
-            .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("sample", &self.sample)
-            .finish()
-    }
-}
-
 impl ProjectSettings {
     /// The tables that may also stand in the user's `config.toml`.
-    pub const SHARED_TABLES: &'static [&'static str] = &["state", "resources", "run", "telemetry"];
+    pub const SHARED_TABLES: &'static [&'static str] = &["state", "resources", "run"];
 
     /// Reads `rapidbyte.toml`. `folder` is where it lies, absolute.
     pub fn parse(
@@ -93,11 +72,6 @@ impl ProjectSettings {
             state: self.state.or(below.state),
             resources: self.resources.over(&below.resources),
             parallel: self.parallel.or(below.parallel),
-            // A collector and its headers belong together.
-            telemetry: match self.telemetry == TelemetryDefaults::default() {
-                true => below.telemetry,
-                false => self.telemetry,
-            },
             hidden,
         }
     }
@@ -151,10 +125,8 @@ fn read_settings(reader: &mut Reader<'_>, root: &Node, folder: &Path) -> Option<
         let most = u64::from(rapidbyte_core::limits::PARALLELISM_MAX);
         reader.integer(node, "`run.parallel`", 1, most).and_then(|count| u32::try_from(count.value).ok())
     });
-    let telemetry = section(reader, document, "telemetry", &TELEMETRY);
-    let telemetry = telemetry.map(|section| read_telemetry(reader, section)).unwrap_or_default();
     let resources = resources.elsewhere();
-    Some(ProjectSettings { pipelines, state, resources, parallel, telemetry, hidden: Vec::new() })
+    Some(ProjectSettings { pipelines, state, resources, parallel, hidden: Vec::new() })
 }
 
 fn section<'n>(
@@ -165,29 +137,6 @@ fn section<'n>(
 ) -> Option<Section<'n>> {
     let entry = document.entry(key)?;
     reader.section(&entry.value, &format!("`{key}`"), entry.key.span, keys)
-}
-
-fn read_telemetry(reader: &mut Reader<'_>, section: Section<'_>) -> TelemetryDefaults {
-    let mut telemetry = TelemetryDefaults::default();
-    if let Some(node) = section.get("endpoint") {
-        telemetry.endpoint = reader.expression(node, "`telemetry.endpoint`").map(|endpoint| endpoint.value);
-    }
-    if let Some(node) = section.get("sample") {
-        telemetry.sample = reader.fraction(node, "`telemetry.sample`");
-    }
-    if let Some(entry) = section.entry("headers") {
-        if !matches!(entry.value.kind, Kind::Map(_)) {
-            let message = format!("`telemetry.headers` must be a table, not {}", entry.value.describe());
-            reader.error(Diagnostic::error("wrong_type", entry.value.span, message));
-        }
-        for header in entry.value.entries() {
-            let what = format!("`telemetry.headers.{}`", crate::node::shorten(&header.key.value));
-            if let Some(value) = reader.secret(&header.value, &what) {
-                telemetry.headers.insert(header.key.value.clone(), value.expose().to_owned());
-            }
-        }
-    }
-    telemetry
 }
 
 /// As a document takes it over: with paths that mean the same there, and no place in its text.

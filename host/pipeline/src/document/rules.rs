@@ -397,6 +397,14 @@ pub(super) fn check_dead_letters(
         }
         Streams::All { policies, on_error, .. } => is_dlq(*on_error) || is_dlq(policies.on_data_error),
     };
+    if let (Some(table), Some(letters)) = (&destination.dlq_table, &errors.dead_letter) {
+        let message = "`errors.dead_letter` gets no dead letters: `destination.dlq_table` takes them";
+        reader.warnings.push(
+            Diagnostic::warning("two_places_for_dead_letters", letters.connector.location.span, message)
+                .related(table.span, "they go here")
+                .help("leave one of the two out"),
+        );
+    }
     let table = destination.dlq_table.as_ref().map(|table| (table.span, "`destination.dlq_table`"));
     let connector = errors.dead_letter.as_ref();
     let connector = connector.map(|letters| (letters.connector.location.span, "`errors.dead_letter`"));

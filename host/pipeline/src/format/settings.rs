@@ -12,13 +12,13 @@ pub(crate) static SETTINGS: Table = Table {
         Key::of("state", Shape::Map(&STATE), "For pipelines without `state`."),
         Key::of("resources", Shape::Map(&RESOURCES), "For what pipelines do not say themselves."),
         Key::of("run", Shape::Map(&RUN), "How `rapidbyte run` goes."),
-        Key::of("telemetry", Shape::Map(&TELEMETRY), "Where traces, metrics and logs go."),
     ],
     elsewhere: &[
         ("registries", "to `config.toml` in the user's folder"),
         ("default-registry", "to `config.toml` in the user's folder"),
         ("minimum-release-age", "to `config.toml` in the user's folder"),
         ("trust", "to `config.toml` in the user's folder"),
+        ("telemetry", "to `config.toml` in the user's folder"),
     ],
     together: Together::Any,
 };
@@ -31,18 +31,6 @@ pub(crate) static RUN: Table = Table {
         Shape::Integer { min: 1, max: host::PARALLELISM_MAX as u64 },
         "Pipelines of a folder side by side with `--parallel`. Default: as many as processors.",
     )],
-    elsewhere: &[],
-    together: Together::Any,
-};
-
-pub(crate) static TELEMETRY: Table = Table {
-    name: "telemetry",
-    about: "Where traces, metrics and logs go; variables `OTEL_…` win.",
-    keys: &[
-        Key::of("endpoint", Shape::Text, "An OTLP collector: `http://localhost:4318`."),
-        Key::of("headers", Shape::Config, "Sent with every export. Take tokens from the environment."),
-        Key::of("sample", Shape::Fraction, "The share of runs whose trace is exported. Default: 1."),
-    ],
     elsewhere: &[],
     together: Together::Any,
 };
