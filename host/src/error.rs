@@ -158,6 +158,7 @@ impl HostError {
             Self::Scaffold(Scaffold::Path { .. }) => "path_not_usable",
             Self::Scaffold(Scaffold::Write { .. }) => "file",
             Self::State(StateError::Busy { .. }) => "state_busy",
+            Self::State(StateError::TakenOver { .. }) => "state_taken_over",
             Self::State(StateError::TooNew { .. }) => "state_too_new",
             Self::State(StateError::Unavailable { .. }) => "state_unavailable",
         }
@@ -248,6 +249,9 @@ impl HostError {
                 "set RAPIDBYTE_HOME to a folder without quotes and other special characters in its path".to_owned()
             }
             Self::State(StateError::Busy { .. }) => "wait for that run to end, or stop it".to_owned(),
+            Self::State(StateError::TakenOver { .. }) => {
+                "nothing to do: the other run goes on from the last saved checkpoint".to_owned()
+            }
             Self::State(StateError::TooNew { .. }) => "use the newer version of rapidbyte that wrote it".to_owned(),
             _ => return None,
         })

@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "rapidbyte-trust",
             "rapidbyte-wasm",
             "rapidbyte-state",
+            "rapidbyte-telemetry",
             "rapidbyte-scaffold",
             "rapidbyte-pipeline",
             "rapidbyte-core",
@@ -31,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rapidbyte-pipeline", &["rapidbyte-core"]),
     ("rapidbyte-wasm", &["rapidbyte-core"]),
     ("rapidbyte-state", &["rapidbyte-core"]),
+    ("rapidbyte-telemetry", &["rapidbyte-core"]),
     ("rapidbyte-scaffold", &[]),
     (
         "rapidbyte-install",
@@ -64,15 +66,17 @@ const CONNECTORS_MAY_USE: &[&str] = &["rapidbyte-sdk", "rapidbyte-postgres", "ra
 const KEEPERS: &[(&str, &[&str])] = &[
     ("wasmtime", &["rapidbyte-wasm"]),
     ("wasmtime-wasi", &["rapidbyte-wasm"]),
-    ("rustls", &["rapidbyte-wasm", "rapidbyte-registry"]),
-    ("reqwest", &["rapidbyte-registry"]),
+    ("rustls", &["rapidbyte-wasm", "rapidbyte-registry", "rapidbyte-telemetry"]),
+    ("reqwest", &["rapidbyte-registry", "rapidbyte-telemetry"]),
     ("ring", &["rapidbyte-signing", "registry-fixtures"]),
     ("sigstore-verify", &["rapidbyte-signing"]),
     ("rusqlite", &["rapidbyte-state"]),
     ("saphyr-parser", &["rapidbyte-pipeline"]),
     ("clap", &["rapidbyte-cli"]),
     ("indicatif", &["rapidbyte-cli"]),
-    ("tracing-subscriber", &["rapidbyte-cli"]),
+    ("opentelemetry", &["rapidbyte-telemetry"]),
+    ("opentelemetry_sdk", &["rapidbyte-telemetry"]),
+    ("tracing-subscriber", &["rapidbyte-cli", "rapidbyte-telemetry"]),
     ("wit-bindgen", &["rapidbyte-sdk"]),
 ];
 

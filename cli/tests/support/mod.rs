@@ -217,6 +217,8 @@ pub fn isolate(command: &mut Command, home: &Path) {
         let text = name.to_string_lossy();
         if text.starts_with("RAPIDBYTE_")
             || text.starts_with("PG")
+            || text.starts_with("OTEL_")
+            || text == "TRACEPARENT"
             || text == "NO_COLOR"
             || text == "DOCKER_CONFIG"
             || text == "CLICOLOR_FORCE"

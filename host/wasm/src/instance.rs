@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use rapidbyte_core::frame::decode_schema;
 use rapidbyte_core::limits::CURSOR_BYTES_MAX;
 use rapidbyte_core::ports::Instance;
+use rapidbyte_core::waiting::Waiting;
 use rapidbyte_core::{
     ConnectorError, ConnectorRole, CursorValue, OpenInfo, PROTOCOL_VERSION, PartitionPlan, RunPhase,
     RunRequest, RunSummary, ValidationReport,
@@ -237,6 +238,10 @@ impl Instance for WasmInstance {
 
     fn memory_bytes_peak(&self) -> u64 {
         self.guest.memory.peak_bytes()
+    }
+
+    fn remote_waits(&self) -> Option<Arc<Waiting>> {
+        Some(self.guest.activity.remote_waits())
     }
 }
 
