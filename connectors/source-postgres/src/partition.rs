@@ -158,26 +158,34 @@ impl Cut<'_> {
         key: Option<Field>,
         count: u32,
     ) -> Result<PartitionPlan, ConnectorError> {
-        let places = shape.alone && self.session.server_version_num() >= TID_RANGE_VERSION_NUM_MIN;
-        match key.or_else(|| relation.primary_key.first().copied().map(Field::Column)) {
-            Some(Field::Column(index)) => {
-                let plan = self.by_value(relation, shape, index, count).await?;
-                // A key that begins with one value for all.
-                let useless = plan.ranges.len() < 2 && key.is_none() && places;
-                Ok(if useless { by_place(shape, count) } else { plan })
+        match key {
+            Some(Field::Column(index)) => self.by_value(relation, shape, index, count).await,
+            Some(Field::Tid) => self.by_place(shape, count),
+            None => {
+                // A key may begin with one value for all.
+                for index in &relation.primary_key {
+                    let plan = self.by_value(relation, shape, *index, count).await?;
+                    if plan.ranges.len() > 1 {
+                        return Ok(plan);
+                    }
+                }
+                Ok(PartitionPlan::default())
             }
-            Some(Field::Tid) if !places => {
-                let message = format!(
-                    "stream `{}` can't be cut by `{TID}`: it takes a table without children and PostgreSQL {}",
-                    self.stream.name,
-                    TID_RANGE_VERSION_NUM_MIN / 10_000
-                );
-                Err(ConnectorError::config("partition_key", message).with_code("partition_key_unordered"))
-            }
-            Some(Field::Tid) => Ok(by_place(shape, count)),
-            None if places => Ok(by_place(shape, count)),
-            None => Ok(PartitionPlan::default()),
         }
+    }
+
+    /// Only where the user asks for it by name: such ranges do not outlive their snapshot, so that a broken reading can't
+    /// continue.
+    fn by_place(&self, shape: &Shape, count: u32) -> Result<PartitionPlan, ConnectorError> {
+        if shape.alone && self.session.server_version_num() >= TID_RANGE_VERSION_NUM_MIN {
+            return Ok(by_place(shape, count));
+        }
+        let message = format!(
+            "stream `{}` can't be cut by `{TID}`: it takes a table without children and PostgreSQL {}",
+            self.stream.name,
+            TID_RANGE_VERSION_NUM_MIN / 10_000
+        );
+        Err(ConnectorError::config("partition_key", message).with_code("partition_key_unordered"))
     }
 
     /// Cuts where a sample says that as many records lie between any two cuts.
