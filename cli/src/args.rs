@@ -4,6 +4,7 @@ mod connectors;
 mod key;
 mod publish;
 mod registry;
+mod workspace;
 
 use std::path::PathBuf;
 
@@ -17,12 +18,14 @@ pub use connectors::{AddArgs, Addition, ConnectorsCommand, PackageArgs, TestPack
 pub use key::KeyCommand;
 pub use publish::{PublishArgs, YankArgs};
 pub use registry::RegistryCommand;
+pub use workspace::{CompletionsArgs, InitArgs, SideBySide};
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
 #[derive(Debug, Parser)]
 #[command(name = "rapidbyte", version, disable_help_subcommand = true)]
 #[command(after_help = "\
 Examples:
+  rapidbyte init shop                         Make a workspace
   rapidbyte run pipelines/orders.yaml         Move what is new
   rapidbyte check pipelines/orders.yaml       Find out what is wrong before anything moves
   rapidbyte schema discover pipelines/orders.yaml
@@ -81,11 +84,13 @@ pub enum Color {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a workspace: folders, settings and an example
+    Init(InitArgs),
     /// Execute a pipeline, or every pipeline of a folder
     Run(RunArgs),
     /// Check a pipeline from document to connectivity; nothing moves
     Check(CheckArgs),
-    /// What a pipeline's source offers
+    /// What a pipeline's source offers, and what a pipeline may hold
     #[command(subcommand)]
     Schema(SchemaCommand),
     /// Make connectors
@@ -103,6 +108,17 @@ pub enum Command {
     /// What is remembered between runs
     #[command(subcommand)]
     State(StateCommand),
+    /// Find out whether this machine has what is needed
+    #[command(after_help = "\
+Looks at the home folder, compiled code, settings, state, registries, clock, disk, memory and the Rust toolchain. \
+Ends with 4 if pipelines cannot run here; what not everybody needs is a warning.
+
+Examples:
+  rapidbyte doctor
+  rapidbyte doctor --format json | jq '.findings[] | select(.status != \"ok\")'")]
+    Doctor,
+    /// Print a script that completes commands in a shell
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -114,6 +130,7 @@ goes on where this one ended.
 Examples:
   rapidbyte run pipelines/orders.yaml
   rapidbyte run pipelines/                    Every .yaml and .yml file in it
+  rapidbyte run pipelines/ --parallel         Several of them side by side
   rapidbyte run pipelines/orders.yaml --stream orders --stream items
   rapidbyte run pipelines/orders.yaml --profile=profile.html
   rapidbyte run pipelines/orders.yaml --record cassettes/orders
@@ -128,6 +145,8 @@ pub struct RunArgs {
     /// Say what each stage did with its time and what held the run back; with a path, as a page with the timeline
     #[arg(long, value_name = "PATH.html", num_args = 0..=1, require_equals = true)]
     pub profile: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub side_by_side: SideBySide,
     #[command(flatten)]
     pub packages: PackageArgs,
     #[command(flatten)]
@@ -188,6 +207,14 @@ Examples:
         #[command(flatten)]
         packages: PackageArgs,
     },
+    /// Print the JSON Schema of pipeline documents, for editors
+    #[command(after_help = "\
+Name the file at the top of a pipeline, and an editor with a YAML language server completes and checks it:
+# yaml-language-server: $schema=../pipeline.schema.json
+
+Examples:
+  rapidbyte schema pipeline > pipeline.schema.json")]
+    Pipeline,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,11 +7,15 @@ use support::Project;
 /// Every command there is, for what holds for all.
 const COMMANDS: &[&[&str]] = &[
     &[],
+    &["init"],
     &["run"],
+    &["doctor"],
+    &["completions"],
     &["check"],
     &["schema"],
     &["schema", "discover"],
     &["schema", "inspect"],
+    &["schema", "pipeline"],
     &["connector"],
     &["connector", "build"],
     &["connector", "scaffold"],

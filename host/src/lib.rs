@@ -19,14 +19,17 @@
 //! | [`core`] | the contract's records, errors, limits, channel and the ports themselves |
 //!
 //! Here: [`connector`] takes a connector from its folder to something that can be started, `provision` the packages that a
-//! pipeline names, `publishing` what is known of a project that is published, [`operations`] are the
+//! pipeline names, `project` the settings that hold for it, [`hooks`] the commands around its run, `publishing` what is known of a project that is published, [`operations`] are the
 //! commands, [`settings`] is all that the caller decides. Read `host/core/src/ports.rs` next, then
 //! `host/engine/src/pump.rs`.
 
 mod cassettes;
 pub mod connector;
 pub mod error;
+pub mod hooks;
+mod letters;
 pub mod operations;
+mod project;
 mod provision;
 mod publishing;
 pub mod settings;
@@ -37,6 +40,7 @@ pub use rapidbyte_install as install;
 pub use rapidbyte_packages as packages;
 pub use rapidbyte_pipeline as pipeline;
 pub use rapidbyte_publish as publish;
+pub use rapidbyte_query as query;
 pub use rapidbyte_registry as registry;
 pub use rapidbyte_scaffold as scaffold;
 pub use rapidbyte_signing as signing;

@@ -2,8 +2,12 @@
 //! host with an options struct and prints what it answers.
 
 mod check;
+mod completions;
 mod connector;
 mod connectors;
+mod doctor;
+mod folder;
+mod init;
 mod key;
 mod registry;
 mod run;
@@ -30,6 +34,9 @@ use crate::settings::Settings;
 pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let host = Host::new(settings.host.clone());
     match command {
+        Command::Init(args) => init::init(&host, &args, printer),
+        Command::Doctor => doctor::doctor(&host, printer),
+        Command::Completions(args) => completions::completions(&args, printer),
         Command::Run(args) => run::run(&host, &args, settings, printer),
         Command::Check(args) => check::check(&host, &args, settings, printer),
         Command::Connectors(command) => connectors::dispatch(&host, command, settings, printer),
@@ -42,6 +49,7 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
             let packages = Downloads::options(packages, printer, settings.watched);
             schema::inspect::inspect(&host, &pipeline, &stream, &packages, printer)
         }
+        Command::Schema(SchemaCommand::Pipeline) => schema::pipeline::pipeline(printer),
         Command::Connector(ConnectorCommand::Build { path, release: _, debug, targets }) => {
             let options = BuildOptions { folder: path, debug, targets, composition: settings.verbose };
             connector::build::build(&host, &options, printer)

@@ -1,4 +1,4 @@
-//! `rapidbyte run`: a pipeline, or every pipeline of a folder one after the other.
+//! `rapidbyte run`: a pipeline, or every pipeline of a folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::args::{PackageArgs, RunArgs};
 use crate::building::Building;
-use crate::commands::{open, use_cassettes};
+use crate::commands::{folder, open, use_cassettes};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupted};
@@ -29,32 +29,33 @@ use crate::telemetry::{Told, show_profile};
 pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let files = host.documents(&args.pipeline)?;
     use_cassettes(host, &args.cassettes)?;
-    let mut outcomes = Vec::new();
-    runtime::block_on(async {
+    let at_once = folder::at_once(host, &args.pipeline, args.side_by_side)?;
+    let outcomes = runtime::block_on(async {
         let cancellation = Cancellation::new();
         let stop = cancellation.clone();
         let interrupted = interrupt::listen(printer, move || {
             stop.request();
         })
         .context("cannot listen for signals")?;
-        for file in &files {
-            if cancellation.is_requested() {
-                break;
-            }
-            if files.len() > 1 {
+        let (cancellation, interrupted, many) = (&cancellation, &interrupted, files.len() > 1);
+        let outcomes = folder::each(&files, at_once, cancellation, |file| async move {
+            if many {
                 printer.status(Tone::Busy, "Running", file.display());
             }
             let mut outcome =
-                execute(host, file, &args.streams, args.packages, settings, printer, &cancellation).await;
+                execute(host, &file, &args.streams, args.packages, settings, printer, cancellation).await;
             outcome.profiled = args.profile.is_some();
             if let (Some(page), Ok(report)) = (&args.profile, &outcome.result) {
-                let page = page.as_deref().map(|page| of_several(page, &report.pipeline, files.len()));
+                let page = page.as_deref().map(|page| of_several(page, &report.pipeline, many));
                 show_profile(&report.pipeline, &report.profile, page.as_deref(), printer);
             }
-            outcomes.push(outcome.judged(&interrupted));
-        }
-        anyhow::Ok(())
+            outcome.judged(interrupted)
+        });
+        anyhow::Ok(outcomes.await)
     })??;
+    if outcomes.len() > 1 {
+        total(&outcomes, printer);
+    }
 
     let exit = outcomes.iter().fold(Exit::Success, |exit, outcome| exit.combine(outcome.exit));
     if args.pipeline.is_dir() {
@@ -76,8 +77,8 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
 }
 
 /// Where a pipeline's page goes: where several are run, each has its own, `profile-orders.html` for `profile.html`.
-fn of_several(page: &Path, pipeline: &str, pipelines: usize) -> PathBuf {
-    if pipelines < 2 {
+fn of_several(page: &Path, pipeline: &str, many: bool) -> PathBuf {
+    if !many {
         return page.to_owned();
     }
     let stem = page.file_stem().unwrap_or_default().to_string_lossy();
@@ -87,6 +88,16 @@ fn of_several(page: &Path, pipeline: &str, pipelines: usize) -> PathBuf {
     };
     let pipeline: String = pipeline.chars().map(safe).collect();
     page.with_file_name(format!("{stem}-{pipeline}{}", extension.unwrap_or_default()))
+}
+
+/// Says how many pipelines went well.
+fn total(outcomes: &[Outcome], printer: &Printer) {
+    let failed = outcomes.iter().filter(|outcome| outcome.exit != Exit::Success).count();
+    let good = plural((outcomes.len() - failed) as u64, "pipeline");
+    match failed {
+        0 => printer.status(Tone::Good, "Finished", good),
+        failed => printer.status(Tone::Bad, "Failed", format_args!("{failed} of {}", outcomes.len())),
+    }
 }
 
 /// What became of one document.

@@ -87,7 +87,7 @@ impl Source for SourcePostgres {
         ctx: &Context,
         request: RunRequest,
     ) -> Result<PartitionPlan, ConnectorError> {
-        self.release().await?;
+        self.release().await;
         let session = Session::open(&self.config.connect_options()).await?;
         validation::refuse_old_server(&session)?;
         let plan = partition::partition(&session, &self.config, ctx, request.stream()?).await?;
@@ -101,16 +101,20 @@ impl Source for SourcePostgres {
     }
 
     async fn close(&mut self) -> Result<(), ConnectorError> {
-        self.release().await
+        self.release().await;
+        Ok(())
     }
 }
 
 impl SourcePostgres {
     /// Lets go of the moment that is held open, if one is.
-    async fn release(&mut self) -> Result<(), ConnectorError> {
+    async fn release(&mut self) {
         if let Some(session) = self.held.take() {
-            session.close().await;
+            // Where the connection is lost, the server has let go already.
+            let ended = session.execute("ending the snapshot", query::END).await;
+            if ended.is_ok() {
+                session.close().await;
+            }
         }
-        Ok(())
     }
 }

@@ -31,7 +31,8 @@ pub(crate) fn probe(relation: &Relation, filter: Option<&str>) -> String {
 }
 
 /// The values of a column at which to cut a sample of `percent` of the relation's blocks into `count` parts of as many
-/// records. The first is the least; NULL is less than any value.
+/// records, behind the least of them. NULL is less than any value; where NULLs fill more than a part, the values are cut
+/// off from them.
 pub(crate) fn boundaries(
     relation: &Relation,
     column: &Column,
@@ -40,12 +41,14 @@ pub(crate) fn boundaries(
     count: u32,
 ) -> String {
     let predicate = filter.map(|filter| format!(" WHERE ({filter})")).unwrap_or_default();
-    let value = reference(column);
     format!(
-        "SELECT cut.v::text FROM (SELECT DISTINCT first.v FROM (SELECT DISTINCT ON (tile.n) tile.v FROM (\
-         SELECT sample.v, pg_catalog.ntile({count}) OVER (ORDER BY sample.v NULLS FIRST) AS n FROM (\
-         SELECT {value} AS v FROM {relation} AS {ALIAS} TABLESAMPLE SYSTEM ({percent}) REPEATABLE (0){predicate}\
-         ) AS sample) AS tile ORDER BY tile.n, tile.v NULLS FIRST) AS first) AS cut ORDER BY cut.v NULLS FIRST",
+        "WITH sample AS (SELECT {value} AS v FROM {relation} AS {ALIAS} TABLESAMPLE SYSTEM ({percent}) REPEATABLE (0){predicate}), \
+         lowest AS (SELECT v FROM sample WHERE v IS NOT NULL ORDER BY v LIMIT 1), \
+         tiles AS (SELECT v, pg_catalog.ntile({count}) OVER (ORDER BY v NULLS FIRST) AS n FROM sample), \
+         heads AS (SELECT DISTINCT ON (n) n, v FROM tiles ORDER BY n, v NULLS FIRST), \
+         cuts AS (SELECT DISTINCT CASE WHEN n > 1 THEN coalesce(v, (SELECT v FROM lowest)) ELSE v END AS v FROM heads) \
+         SELECT v::text FROM cuts ORDER BY cuts.v NULLS FIRST",
+        value = reference(column),
         relation = relation.name,
     )
 }

@@ -37,6 +37,7 @@ impl PipelineSpec {
             name: document.name.value.clone(),
             streams,
             transforms: transforms.collect(),
+            transforms_from: 0,
             contracts: document.contracts.iter().enumerate().map(contract).collect(),
             policies,
             on_error,

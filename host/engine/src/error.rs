@@ -57,6 +57,11 @@ impl Fault {
         Fault { origin, by: by.into(), error }
     }
 
+    /// Nobody else's.
+    pub fn of_engine(error: ConnectorError) -> Self {
+        Fault::new(Origin::Engine, "engine", error)
+    }
+
     pub(crate) fn state(error: &StateError) -> Self {
         Fault::new(Origin::State, "state", state_error(error))
     }

@@ -174,7 +174,12 @@ pub struct RunPlan {
 pub struct PlanOptions {
     /// Only these of the pipeline's streams. Empty: all.
     pub only: Vec<String>,
+    /// Dead letters are written once more: they have receipts of their own, apart from the stream's.
+    pub replay: bool,
 }
+
+/// The partition under which dead letters of a stream are replayed.
+pub const REPLAY_PARTITION: u32 = u32::MAX;
 
 /// Asks the connectors what they offer and plans what the pipeline asks.
 pub async fn plan(
@@ -231,7 +236,7 @@ pub(crate) async fn resolve(
         let passes = |(index, transform): (usize, &crate::spec::TransformSpec)| {
             transform.stream.as_ref().is_none_or(|only| only == stream).then_some(index)
         };
-        spec.transforms.iter().enumerate().filter_map(passes).collect()
+        spec.transforms.iter().enumerate().skip(spec.transforms_from).filter_map(passes).collect()
     };
     let split = |stream: &StreamSpec| split(spec, stream, survey);
     // Whoever splits a stream holds its moment open meanwhile: one guest more.
@@ -244,7 +249,8 @@ pub(crate) async fn resolve(
     let mut tasks = Vec::new();
     for stream in &streams {
         let Some(offered) = find(&survey.catalog, &stream.name, &mut problems) else { continue };
-        let Some(mut task) = draft(spec, stream, offered, survey, limits, &mut problems) else { continue };
+        let drafted = draft(spec, stream, offered, survey, limits, options.replay, &mut problems);
+        let Some(mut task) = drafted else { continue };
         let host_filter = stream.filter.as_deref().filter(|_| !survey.source.capabilities.filter);
         let indices = passes(&stream.name);
         match transforms::pass(&mut task, spec, &indices, host_filter, connectors, ports, &memory).await {

@@ -19,6 +19,8 @@ pub struct PipelineSpec {
     pub streams: Selection,
     /// In order; the index of each is that of its connector in [`Connectors::transforms`].
     pub transforms: Vec<TransformSpec>,
+    /// The first of them that records pass; those before it were passed already.
+    pub transforms_from: usize,
     pub contracts: Vec<ContractSpec>,
     /// What streams get that are not listed.
     pub policies: Policies,
@@ -26,6 +28,13 @@ pub struct PipelineSpec {
     pub retry: RetryPolicy,
     pub breaker: Option<BreakerPolicy>,
     pub resources: ResourceSpec,
+}
+
+impl PipelineSpec {
+    /// Begins with this transform.
+    pub fn skip_transforms(&mut self, first: usize) {
+        self.transforms_from = first;
+    }
 }
 
 /// Which streams move.

@@ -1,6 +1,6 @@
 //! `config.toml` in the user's folder: registries by alias, the default one, how old a release must be, where runs are told
 //! to. Strict: an unknown key is an error with its place and a suggestion. Changed by commands without losing anybody's
-//! comments.
+//! comments. The tables that it shares with `rapidbyte.toml` are let through: `rapidbyte-pipeline` reads them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use rapidbyte_core::telemetry::TelemetrySettings;
 use rapidbyte_packages::blob;
 use rapidbyte_packages::reference::{PackageName, RegistryRef};
-use rapidbyte_pipeline::{Diagnostic, DocumentErrors, SourceFile, Span, quantity, suggest};
+use rapidbyte_pipeline::{Diagnostic, DocumentErrors, ProjectSettings, SourceFile, Span, quantity, suggest};
 use rapidbyte_trust::{Places, Policy, TrustConfig};
 use serde::Deserialize;
 use toml::Spanned;
@@ -110,11 +110,9 @@ struct Reader {
 impl Reader {
     fn settings(&mut self, root: &DeTable<'_>, folder: &Path) -> GlobalSettings {
         let mut settings = GlobalSettings { folder: folder.to_owned(), ..GlobalSettings::default() };
-        self.known(
-            root,
-            "the settings",
-            &[REGISTRIES, DEFAULT_REGISTRY, MINIMUM_RELEASE_AGE, TRUST, TELEMETRY],
-        );
+        let mut known = vec![REGISTRIES, DEFAULT_REGISTRY, MINIMUM_RELEASE_AGE, TRUST, TELEMETRY];
+        known.extend(ProjectSettings::SHARED_TABLES.iter().filter(|table| **table != TELEMETRY));
+        self.known(root, "the settings", &known);
         let mut default = None;
         for (key, value) in root {
             match key.get_ref().as_ref() {
@@ -522,6 +520,17 @@ mod tests {
             let shown = refused(text);
             assert!(shown.contains(why), "{text}: {shown}");
         }
+    }
+
+    #[test]
+    fn tables_of_workspaces_are_let_through() {
+        let settings = parse(
+            "[resources]\nparallelism = 2\n[state]\nbackend = \"sqlite\"\n[run]\nparallel = 2\n\
+             [telemetry]\nendpoint = \"http://localhost:4318\"\n",
+        );
+        assert_eq!(settings.registries.len(), 0);
+        assert!(refused("[resource]\n").contains("did you mean `resources`?"));
+        assert!(refused("pipelines = \"x\"\n").contains("unknown key"));
     }
 
     #[test]

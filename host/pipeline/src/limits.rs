@@ -4,6 +4,8 @@
 pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A manifest, with its config schema.
 pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
+/// The settings of a workspace: a handful of tables.
+pub const SETTINGS_BYTES_MAX: usize = 256 * 1024;
 /// Nodes (scalars, lists, mappings, keys) of a document after its aliases are expanded.
 pub const NODES_MAX: usize = 400_000;
 /// Bytes of scalars of a document after its aliases are expanded.

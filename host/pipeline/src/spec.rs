@@ -338,6 +338,9 @@ pub struct Parsed {
     /// manifest is read, [`crate::CheckedConfig::secrets`] says which to register with the redactor; without a manifest,
     /// register all of these.
     pub secrets: Vec<Secret>,
+    /// What is secret whatever a manifest says: addresses of state and webhooks, and values of the environment in commands.
+    /// Register all of these.
+    pub hidden: Vec<Secret>,
     /// Things that are allowed and probably not meant. Rendered like errors.
     pub warnings: Vec<Diagnostic>,
 }

@@ -2,9 +2,20 @@
 
 use rapidbyte_core::{SyncMode, WriteMode};
 use rapidbyte_pipeline::{
-    ConnectorLocation, Located, Parsed, Pipeline, StateBackend, Streams, decode, parse, render,
+    ConnectorLocation, DocumentErrors, Located, Parsed, Pipeline, StateBackend, Streams, Surroundings,
+    decode, render,
 };
 use serde_json::json;
+
+/// Documents as of one afternoon.
+fn parse(
+    text: &str,
+    name: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Parsed, DocumentErrors> {
+    let now = "2026-03-01T12:34:56Z".parse().unwrap();
+    rapidbyte_pipeline::parse(text, name, &Surroundings::new(environment, now))
+}
 
 const HEAD: &str = "version: \"1.0\"\npipeline: shop\n";
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rapidbyte_core::ports::{Observer, StateStore};
-use rapidbyte_engine::{self as engine, Cancellation, CheckReport, PipelineSpec, PlanOptions, Ports};
+use rapidbyte_core::ports::Observer;
+use rapidbyte_engine::{self as engine, Cancellation, CheckReport, PipelineSpec, PlanOptions};
 use rapidbyte_pipeline::DocumentErrors;
 use serde::Serialize;
 
@@ -46,8 +46,7 @@ impl Host {
         progress: &mut dyn BuildProgress,
     ) -> Result<Checked, HostError> {
         let loaded = self.load_all(document, packages, progress).await?;
-        let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
-        let ports = Ports { state, observer, cancellation };
+        let ports = self.ports(document, observer, cancellation).await?;
         let spec = PipelineSpec::from_document(&document.pipeline);
         let report = engine::check(&spec, &loaded.connectors(), &ports, &PlanOptions::default()).await;
         self.as_recorded()?;

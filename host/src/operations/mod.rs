@@ -3,8 +3,10 @@
 pub mod check;
 pub mod conformance;
 pub mod connector;
+pub mod doctor;
 pub mod document;
 pub mod index;
+pub mod letters;
 pub mod native;
 pub mod package;
 pub mod publish;

@@ -176,6 +176,28 @@ mod tests {
     }
 
     #[test]
+    fn a_state_of_the_first_version_keeps_what_it_holds() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO checkpoints VALUES ('p', 's', 0, 7, NULL, 'id', 'int64', '41', 0, 0, 1);
+                 INSERT INTO connector_state VALUES ('x', 'k', x'00ff', 1)",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        assert_eq!(check(&connection).unwrap(), VERSION);
+        let kept: (String, Vec<u8>) = connection
+            .query_row("SELECT cursor_value, value FROM checkpoints, connector_state", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(kept, ("41".to_owned(), vec![0, 0xff]));
+    }
+
+    #[test]
     fn a_failed_migration_leaves_nothing_behind() {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.pragma_update(None, "max_page_count", 4).unwrap();

@@ -7,6 +7,7 @@
 mod dead_letters;
 mod explain;
 mod rows;
+mod transfer;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -21,13 +22,13 @@ use rapidbyte_core::ports::{
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use crate::clock::now;
 use crate::holder::{self, Holder};
 use crate::limits::{BUSY_TIMEOUT, ERROR_BYTES_MAX, JOURNAL_BYTES_MAX, RUNS_KEPT};
 use crate::schema::{self, SchemaError};
+use crate::text::cut;
 use explain::{explain_io, sqlite_error, unavailable};
-use rows::{
-    cut, integer, newest_checkpoint, now, run_status, saved_checkpoint, store_value, unsigned, value,
-};
+use rows::{history_record, integer, newest_checkpoint, saved_checkpoint, store_value, value};
 use write::Write;
 
 /// State in one SQLite file. Cheap to clone; the clones share the connection and the process's claims.
@@ -67,15 +68,7 @@ impl SqliteStore {
         })?;
         create_private(path).map_err(|error| unavailable(explain_io(&error)))?;
         let mut connection = Connection::open(path).map_err(|error| sqlite_error(path, &error))?;
-        prepare(&mut connection).map_err(|error| match error {
-            SchemaError::TooNew { found } => {
-                StateError::TooNew { location: path.display().to_string(), found, known: schema::VERSION }
-            }
-            SchemaError::Foreign => unavailable(
-                "it is a SQLite database of another program; name another file in `state.path`".to_owned(),
-            ),
-            SchemaError::Sqlite(error) => sqlite_error(path, &error),
-        })?;
+        prepare(&mut connection).map_err(|error| schema_error(path, error))?;
         let store = SqliteStore {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
@@ -334,23 +327,8 @@ impl StateStore for SqliteStore {
                  ORDER BY id DESC LIMIT ?4",
             )?;
             let status = filter.status.map(RunStatus::as_str);
-            let rows = statement.query_map(params![filter.pipeline, filter.stream, status, limit], |row| {
-                Ok(RunRecord {
-                    run_id: row.get(0)?,
-                    pipeline: row.get(1)?,
-                    stream: row.get(2)?,
-                    status: run_status(row, 3)?,
-                    started_at: row.get(4)?,
-                    finished_at: row.get(5)?,
-                    counters: RunCounters {
-                        records_read: unsigned(row, 6)?,
-                        records_written: unsigned(row, 7)?,
-                        bytes_read: unsigned(row, 8)?,
-                        bytes_written: unsigned(row, 9)?,
-                    },
-                    error: row.get(10)?,
-                })
-            })?;
+            let rows =
+                statement.query_map(params![filter.pipeline, filter.stream, status, limit], history_record)?;
             rows.collect()
         })
         .await
@@ -435,6 +413,20 @@ impl StateStore for SqliteStore {
             Ok(true)
         })
         .await
+    }
+}
+
+/// Why a database cannot be brought to this version, and the next step.
+fn schema_error(path: &Path, error: SchemaError) -> StateError {
+    match error {
+        SchemaError::TooNew { found } => {
+            StateError::TooNew { location: path.display().to_string(), found, known: schema::VERSION }
+        }
+        SchemaError::Foreign => unavailable(
+            path,
+            "it is a SQLite database of another program; name another file in `state.path`".to_owned(),
+        ),
+        SchemaError::Sqlite(error) => sqlite_error(path, &error),
     }
 }
 

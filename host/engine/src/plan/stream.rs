@@ -5,7 +5,7 @@ use rapidbyte_core::ports::TaskKey;
 use rapidbyte_core::*;
 
 use crate::error::{Place, Problem};
-use crate::plan::{Split, Task};
+use crate::plan::{REPLAY_PARTITION, Split, Task};
 use crate::schema::{column_names, names_shown, project, repeated, suggestion};
 use crate::spec::{PipelineSpec, StreamSpec};
 use crate::survey::Survey;
@@ -36,6 +36,7 @@ pub(super) fn draft(
     offered: &CatalogStream,
     survey: &Survey,
     limits: Limits,
+    replay: bool,
     problems: &mut Vec<Problem>,
 ) -> Option<Task> {
     let before = problems.len();
@@ -73,7 +74,7 @@ pub(super) fn draft(
     for column in &stream.columns {
         exists(column, Place::Column(column.clone()), "column");
     }
-    if let Some(cursor) = &stream.cursor {
+    if let Some(cursor) = stream.cursor.as_ref().filter(|_| !replay) {
         exists(&cursor.field, Place::CursorField, "cursor field");
         for column in &cursor.tie_breaker {
             exists(column, Place::TieBreaker(column.clone()), "tie-breaker");
@@ -125,13 +126,14 @@ pub(super) fn draft(
             return None;
         }
     };
+    let partition = if replay { Partition { index: REPLAY_PARTITION, ..Partition::WHOLE } } else { Partition::WHOLE };
     Some(Task {
         key: TaskKey {
             pipeline: spec.name.clone(),
             stream: stream.name.clone(),
-            partition: Partition::WHOLE.index,
+            partition: partition.index,
         },
-        partition: Partition::WHOLE,
+        partition,
         sync_mode: stream.sync_mode,
         cursor: stream.cursor.clone(),
         columns: stream.columns.clone(),

@@ -37,7 +37,8 @@ fn planned(stage: &Stage, only: &[&str]) -> Result<RunPlan, Box<PlanError>> {
     runtime.block_on(async {
         let ports = ports(stage);
         let striker = Arc::new(Striker::new(Strike::Never, 0, ports.cancellation.clone()));
-        let options = PlanOptions { only: only.iter().map(|name| (*name).to_owned()).collect() };
+        let only = only.iter().map(|name| (*name).to_owned()).collect();
+        let options = PlanOptions { only, ..PlanOptions::default() };
         plan(&stage.spec, &stage.connectors(&striker), &ports, &options).await.map_err(Box::new)
     })
 }

@@ -17,6 +17,11 @@ impl SecretText {
         SecretText { text, span }
     }
 
+    /// The same, as another file states it.
+    pub(crate) fn at(self, span: Span) -> Self {
+        SecretText { span, ..self }
+    }
+
     /// The text itself, for whom it is meant.
     pub fn expose(&self) -> &str {
         &self.text

@@ -5,7 +5,8 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::Inner;
 use super::explain::{sqlite_error, unavailable};
-use super::rows::{checkpoint_id, newest_checkpoint, now};
+use super::rows::{checkpoint_id, newest_checkpoint};
+use crate::clock::now;
 use crate::holder;
 use crate::limits::CHECKPOINTS_KEPT;
 

@@ -43,6 +43,7 @@ impl Stage {
                 name: "p".into(),
                 streams: Selection::Listed(streams),
                 transforms: Vec::new(),
+                transforms_from: 0,
                 contracts: Vec::new(),
                 policies: Policies::default(),
                 on_error: DataErrorPolicy::Fail,
