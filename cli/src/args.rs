@@ -3,6 +3,7 @@
 mod connectors;
 mod key;
 mod publish;
+mod query;
 mod registry;
 mod workspace;
 
@@ -17,6 +18,7 @@ use crate::report::Failure;
 pub use connectors::{AddArgs, Addition, ConnectorsCommand, PackageArgs, TestPackageArgs, UpdateArgs};
 pub use key::KeyCommand;
 pub use publish::{PublishArgs, YankArgs};
+pub use query::QueryArgs;
 pub use registry::RegistryCommand;
 pub use workspace::{CompletionsArgs, InitArgs, SideBySide};
 
@@ -73,6 +75,13 @@ pub enum Format {
     #[default]
     Human,
     Json,
+    /// Answers of `query` alone, like the two behind it.
+    #[value(hide = true)]
+    Table,
+    #[value(hide = true)]
+    Csv,
+    #[value(hide = true)]
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -108,6 +117,8 @@ pub enum Command {
     /// What is remembered between runs
     #[command(subcommand)]
     State(StateCommand),
+    /// Ask what was synced, in SQL
+    Query(QueryArgs),
     /// Find out whether this machine has what is needed
     #[command(after_help = "\
 Looks at the home folder, compiled code, settings, state, registries, clock, disk, memory and the Rust toolchain. \
@@ -131,6 +142,7 @@ Examples:
   rapidbyte run pipelines/orders.yaml
   rapidbyte run pipelines/                    Every .yaml and .yml file in it
   rapidbyte run pipelines/ --parallel         Several of them side by side
+  rapidbyte run pipelines/orders.yaml --dry-run
   rapidbyte run pipelines/orders.yaml --stream orders --stream items
   rapidbyte run pipelines/orders.yaml --profile=profile.html
   rapidbyte run pipelines/orders.yaml --record cassettes/orders
@@ -142,6 +154,9 @@ pub struct RunArgs {
     /// Only this stream (may be given several times)
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
+    /// Do everything but move data: check, plan changes of tables, estimate rows and time
+    #[arg(long, conflicts_with_all = ["streams", "profile", "parallel"])]
+    pub dry_run: bool,
     /// Say what each stage did with its time and what held the run back; with a path, as a page with the timeline
     #[arg(long, value_name = "PATH.html", num_args = 0..=1, require_equals = true)]
     pub profile: Option<Option<PathBuf>>,

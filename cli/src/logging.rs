@@ -18,8 +18,8 @@ pub fn start(settings: &Settings, printer: &Printer) {
     // The writer takes colours out again where they are not wanted.
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match settings.log.format {
-        Format::Human => layer.compact().boxed(),
         Format::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        _ => layer.compact().boxed(),
     };
     // A collector gets what is worth knowing later, whatever is shown here.
     let exported =

@@ -24,6 +24,7 @@
 //! `host/engine/src/pump.rs`.
 
 mod cassettes;
+mod copies;
 pub mod connector;
 pub mod error;
 pub mod hooks;

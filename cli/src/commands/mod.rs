@@ -9,6 +9,7 @@ mod doctor;
 mod folder;
 mod init;
 mod key;
+mod query;
 mod registry;
 mod run;
 mod schema;
@@ -24,16 +25,22 @@ use rapidbyte_host::pipeline::render;
 use rapidbyte_host::publish::index::VALID_FOR;
 use rapidbyte_host::{Host, HostError};
 
-use crate::args::{CassetteArgs, Command, ConnectorCommand, KeyCommand, SchemaCommand, StateCommand};
+use crate::args::{CassetteArgs, Command, Format, ConnectorCommand, KeyCommand, SchemaCommand, StateCommand};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::printer::{Printer, paint};
+use crate::report::Failure;
 use crate::settings::Settings;
 
 /// Runs what was asked for.
 pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let host = Host::new(settings.host.clone());
+    if !matches!(settings.format, Format::Human | Format::Json) && !matches!(command, Command::Query(_)) {
+        let failure = Failure::usage("format", "this command's results have no such format");
+        return Err(failure.hint("use `--format human` or `--format json`").into());
+    }
     match command {
+        Command::Query(args) => query::query(&host, &args, settings, printer),
         Command::Init(args) => init::init(&host, &args, printer),
         Command::Doctor => doctor::doctor(&host, printer),
         Command::Completions(args) => completions::completions(&args, printer),

@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use rapidbyte_host::Host;
 use rapidbyte_host::core::ports::{Observer, RunStatus};
 use rapidbyte_host::core::profile::RunProfile;
-use rapidbyte_host::engine::{Cancellation, Fault, RunReport, StreamReport};
+use rapidbyte_host::engine::{Cancellation, Fault, RuleAction, RunReport, StreamReport, Violation};
 use rapidbyte_host::operations::run::RunOptions;
 use serde::Serialize;
 
 use crate::args::{PackageArgs, RunArgs};
 use crate::building::Building;
+use crate::commands::check::check_document;
 use crate::commands::{folder, open, use_cassettes};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
@@ -29,6 +30,10 @@ use crate::telemetry::{Told, show_profile};
 pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let files = host.documents(&args.pipeline)?;
     use_cassettes(host, &args.cassettes)?;
+    if args.dry_run {
+        let checks = files.iter().map(|file| check_document(host, file, args.packages, settings, printer));
+        return checks.into_iter().try_fold(Exit::Success, |exit, checked| Ok(exit.combine(checked?)));
+    }
     let at_once = folder::at_once(host, &args.pipeline, args.side_by_side)?;
     let outcomes = runtime::block_on(async {
         let cancellation = Cancellation::new();
@@ -158,6 +163,18 @@ fn summarise(report: &RunReport, printer: &Printer) -> Exit {
         for warning in &stream.warnings {
             printer.warning(format_args!("stream `{}`: {warning}", stream.stream));
         }
+        for violation in &stream.violations {
+            printer.warning(format_args!("stream `{}`: {}", stream.stream, Broken(violation)));
+        }
+        if stream.records_skipped > 0 {
+            let records = plural(stream.records_skipped, "record");
+            printer.warning(format_args!("stream `{}`: {records} skipped", stream.stream));
+        }
+        if stream.records_dead_lettered > 0 {
+            let records = plural(stream.records_dead_lettered, "dead letter");
+            let next = "`rapidbyte dlq list` says why";
+            printer.warning(format_args!("stream `{}`: {records}; {next}", stream.stream));
+        }
         if let Some(fault) = &stream.error {
             let report = Report::of_fault(Some(&stream.stream), fault);
             exit = exit.combine(report.exit);
@@ -186,6 +203,21 @@ fn summarise(report: &RunReport, printer: &Printer) -> Exit {
         ),
     );
     exit
+}
+
+/// A broken rule in a sentence.
+struct Broken<'a>(&'a Violation);
+
+impl std::fmt::Display for Broken<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Violation { column, rule, action, records, samples } = self.0;
+        let done = match action {
+            RuleAction::Fail | RuleAction::Warn => "",
+            RuleAction::DropRow => ", dropped",
+        };
+        write!(f, "{} broke the contract `{rule}` of column `{column}`{done}", plural(*records, "record"))?;
+        if samples.is_empty() { Ok(()) } else { write!(f, ": {}", samples.join(", ")) }
+    }
 }
 
 impl Outcome {
@@ -255,7 +287,8 @@ pub struct OutcomeJson<'a> {
 #[derive(Serialize)]
 struct StreamJson<'a> {
     stream: &'a str,
-    partition: u32,
+    /// In how many it was read side by side.
+    partitions: u32,
     status: &'static str,
     sync_mode: &'static str,
     write_mode: &'static str,
@@ -266,6 +299,9 @@ struct StreamJson<'a> {
     records_read: u64,
     records_written: u64,
     records_skipped: u64,
+    records_dead_lettered: u64,
+    retries: u32,
+    violations: &'a [Violation],
     bytes_read: u64,
     bytes_written: u64,
     checkpoints: u64,
@@ -293,7 +329,7 @@ impl<'a> StreamJson<'a> {
         let elapsed = std::time::Duration::from_millis(stream.duration_ms);
         StreamJson {
             stream: &stream.stream,
-            partition: stream.partition,
+            partitions: stream.partitions,
             status: stream.status.as_str(),
             sync_mode: stream.sync_mode.as_str(),
             write_mode: stream.write_mode.as_str(),
@@ -302,6 +338,9 @@ impl<'a> StreamJson<'a> {
             records_read: stream.counters.records_read,
             records_written: stream.counters.records_written,
             records_skipped: stream.records_skipped,
+            records_dead_lettered: stream.records_dead_lettered,
+            retries: stream.retries,
+            violations: &stream.violations,
             bytes_read: stream.counters.bytes_read,
             bytes_written: stream.counters.bytes_written,
             checkpoints: stream.checkpoints,

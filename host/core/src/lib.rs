@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod contract;
+pub mod copy;
 pub mod dead_letter;
 pub mod error;
 pub mod frame;

@@ -42,6 +42,8 @@ pub(crate) struct Reading {
     saved: Saved,
     moment: Moment,
     key: TaskKey,
+    /// An earlier run began it.
+    continues: bool,
 }
 
 /// One moment of a stream, held open by a session of the source.
@@ -72,7 +74,7 @@ impl Reading {
             && !all_complete(task, &saved, around).await?
         {
             let moment = Moment::closed(task, &saved.ranges);
-            return Ok(Some(Reading { saved, moment, key: task.key.clone() }));
+            return Ok(Some(Reading { saved, moment, key: task.key.clone(), continues: true }));
         }
 
         let wanted = split.partitions_max.min(PARTITIONS_MAX);
@@ -95,7 +97,7 @@ impl Reading {
         around.ports.reached("engine.partitions.after");
         let moment = Moment::closed(task, &saved.ranges);
         *moment.held.lock().await = Held { instance: Some(instance), name: plan.snapshot };
-        Ok(Some(Reading { saved, moment, key: task.key.clone() }))
+        Ok(Some(Reading { saved, moment, key: task.key.clone(), continues: false }))
     }
 
     /// The tasks of its partitions.
@@ -112,6 +114,10 @@ impl Reading {
 
     pub fn moment(&self) -> Moment {
         self.moment.clone()
+    }
+
+    pub fn continues(&self) -> bool {
+        self.continues
     }
 
     /// Whether the destination may hold half of a reading that nobody remembers, and writing it again would repeat it.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rapidbyte_core::channel::{Closed, Event, Receiver, Sender};
 use rapidbyte_core::contract::ArrowSchemaIpc;
+use rapidbyte_core::copy::CopyWriter;
 use rapidbyte_core::dead_letter::DeadLetters;
 use rapidbyte_core::frame::{decode_schema, schema_difference};
 use rapidbyte_core::{
@@ -30,6 +31,8 @@ pub(crate) struct Link {
     pub position: Option<Cursor>,
     /// What the host does to what passes here.
     pub steps: Option<HostSteps>,
+    /// What keeps a local copy of what passes here.
+    pub copy: Option<Box<dyn CopyWriter>>,
 }
 
 /// Moves a stream over one link until it ends. Whatever ends it early has been reported to `shared` when this returns,
@@ -184,6 +187,9 @@ impl<'a> PumpState<'a> {
             totals.records += records;
             totals.bytes += bytes;
         }
+        if let Some(copy) = &mut self.link.copy {
+            copy.append(&frame.decode()?).map_err(|error| (Origin::Engine, error))?;
+        }
         outlet.send(Event::Frame(frame)).await?;
         self.shared.ports.reached("engine.frame");
         Ok(())
@@ -324,6 +330,9 @@ impl<'a> PumpState<'a> {
         self.forwarded = Some(id);
         if self.link.last {
             self.shared.ledger.delivered(id, self.total);
+        }
+        if let Some(copy) = &mut self.link.copy {
+            copy.commit(id)?;
         }
         let since = std::mem::take(&mut self.since);
         Ok(CheckpointEvent {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rapidbyte_core::copy::CopyKeeper;
 use rapidbyte_core::ports::{Connector, Observer, StateStore};
 use rapidbyte_core::redact::Redactor;
 use rapidbyte_core::sql::{Operation, Rule, SqlPlanner};
@@ -196,6 +197,8 @@ pub struct Ports {
     pub observer: Arc<dyn Observer>,
     pub cancellation: Cancellation,
     pub sql: Arc<dyn SqlPlanner>,
+    /// Keeps a local copy of what is moved. None: nobody asked for it.
+    pub copies: Option<Arc<dyn CopyKeeper>>,
     /// What dead letters and errors pass before they are kept.
     pub redactor: Redactor,
 }

@@ -69,6 +69,8 @@ pub(crate) async fn run_stream(task: Task, run: RunShared) -> StreamReport {
         run_id: claim.run_id,
         totals: Arc::default(),
         breaker: run.breaker.clone(),
+        copy: Arc::default(),
+        continues: false,
         probe: false,
     };
 
@@ -78,6 +80,11 @@ pub(crate) async fn run_stream(task: Task, run: RunShared) -> StreamReport {
         Err(fault) => report.fail(fault),
     }
 
+    if let Some(copy) = around.copy.get().filter(|_| report.status == RunStatus::Succeeded)
+        && let Err(error) = copy.complete()
+    {
+        report.warnings.push(format!("the local copy is not complete: {error}"));
+    }
     ports.reached("engine.finish.before");
     let error = report.error.as_ref().map(|fault| ports.redactor.redact(&fault.to_string()).into_owned());
     claim.held = false;
@@ -116,6 +123,7 @@ async fn partitions(
     // Each takes its own turn; who holds one while waiting for others may wait for ever.
     drop(permit);
     let moment = reading.moment();
+    let around = &Surroundings { continues: reading.continues(), ..around.clone() };
     if reading.is_cautious(&task)
         && let Some(refused) = probe(&tasks, &moment, run, around).await
     {

@@ -4,11 +4,12 @@
 //!
 //! Refuses to know: other tasks, other attempts (`stream.rs`), and how a frame travels (`pump.rs`).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures::future::try_join_all;
+use rapidbyte_core::copy::{CopyWriter, StreamCopy};
 use rapidbyte_core::channel::{Bounds, Receiver, Sender, channel};
 use rapidbyte_core::limits::CANCEL_GRACE_SECONDS;
 use rapidbyte_core::ports::{InstanceIo, RunEvent, RunStatus, task_scope_name};
@@ -43,6 +44,10 @@ pub(crate) struct Surroundings {
     pub run_id: i64,
     pub totals: Arc<StreamTotals>,
     pub breaker: Arc<Breaker>,
+    /// The stream's local copy, once it was opened.
+    pub copy: Arc<OnceLock<Arc<dyn StreamCopy>>>,
+    /// The reading in partitions was begun by an earlier run.
+    pub continues: bool,
     /// Only until the destination has said where it stands and the engine has agreed.
     pub probe: bool,
 }
@@ -78,7 +83,7 @@ struct Joint {
 
 /// One attempt. An error is one from before the stages ran.
 async fn execute(task: Task, around: &Surroundings) -> Result<(Arc<TaskShared>, bool), Fault> {
-    let Surroundings { memory, connectors, ports, run_id, totals, breaker, probe } = around;
+    let Surroundings { memory, connectors, ports, run_id, totals, breaker, probe, .. } = around;
     let state = &ports.state;
     let saved = state.last_checkpoint(&task.key).await.map_err(|error| Fault::state(&error))?;
     let shape =
@@ -107,7 +112,7 @@ async fn execute(task: Task, around: &Surroundings) -> Result<(Arc<TaskShared>, 
         },
     };
     ports.reached("engine.opened");
-    let mut running = Running { shared: shared.clone(), set: JoinSet::new(), probe: *probe };
+    let mut running = Running { shared: shared.clone(), set: JoinSet::new(), probe: *probe, around: around.clone() };
     let interrupted = running.run(stages, joints).await;
     // Nothing of the task may outlive its claim.
     running.set.shutdown().await;
@@ -211,6 +216,7 @@ struct Running {
     shared: Arc<TaskShared>,
     set: JoinSet<Ended>,
     probe: bool,
+    around: Surroundings,
 }
 
 impl Running {
@@ -252,11 +258,20 @@ impl Running {
             shared.complete_source();
             return self.attend().await;
         }
+        let mut copy = match self.open_copy(&start) {
+            Ok(copy) => copy,
+            Err(error) => {
+                shared.fail(Origin::Engine, error);
+                return false;
+            }
+        };
         let position = start.position.as_ref().map(|cursor| cursor.value.clone());
         let last = joints.len() - 1;
         for (link, joint) in joints.into_iter().enumerate() {
             let Joint { from, to, producer, schema, steps } = joint;
-            let link = Link { producer, last: link == last, schema, position: start.position.clone(), steps };
+            let last = link == last;
+            let copy = if last { copy.take() } else { None };
+            let link = Link { producer, last, schema, position: start.position.clone(), steps, copy };
             let shared = shared.clone();
             self.set.spawn(async move {
                 pump(&shared, link, from, to).await;
@@ -268,6 +283,22 @@ impl Running {
             self.set.spawn(run_stage(shared.clone(), stage, position.clone()));
         }
         self.attend().await
+    }
+
+    /// Opens the partition's part of the local copy, if somebody asked for one.
+    fn open_copy(&self, start: &Start) -> Result<Option<Box<dyn CopyWriter>>, ConnectorError> {
+        let Some(keeper) = &self.shared.ports.copies else { return Ok(None) };
+        let task = &self.shared.task;
+        let copy = match self.around.copy.get() {
+            Some(copy) => copy.clone(),
+            None => {
+                let resuming = start.position.is_some() || start.done || self.around.continues;
+                let opened = keeper.open(&task.key.pipeline, &task.key.stream, &task.write, resuming)?;
+                self.around.copy.get_or_init(|| opened).clone()
+            }
+        };
+        let committed = start.committed.as_ref().map(|committed| committed.id);
+        copy.writer(task.key.partition, committed).map(Some)
     }
 
     /// Decides where the stream goes on and makes it known.

@@ -107,7 +107,8 @@ impl Host {
     ) -> Result<Ports, HostError> {
         let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
         let (sql, redactor) = (Arc::new(rapidbyte_query::Planner), self.settings.redactor.clone());
-        Ok(Ports { state, observer, cancellation, sql, redactor })
+        let copies = self.copies(document);
+        Ok(Ports { state, observer, cancellation, sql, copies, redactor })
     }
 
     /// Where the document sends dead letters besides the state.

@@ -178,7 +178,8 @@ impl Observer for Seen {
 }
 
 pub fn ports(state: Arc<dyn StateStore>, observer: Arc<dyn Observer>, cancellation: Cancellation) -> Ports {
-    Ports { state, observer, cancellation, sql: Arc::new(FakeSql), redactor: Redactor::default() }
+    let (sql, redactor) = (Arc::new(FakeSql), Redactor::default());
+    Ports { state, observer, cancellation, sql, copies: None, redactor }
 }
 
 /// A stream as a pipeline asks for it.
