@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use rapidbyte_host::core::ports::RunStatus;
 
+use super::connectors::PackageArgs;
+
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
     /// Show the saved position of every stream and the last runs
@@ -151,6 +153,15 @@ Examples:
   rapidbyte dlq show pipelines/orders.yaml --stream orders --limit 5
   rapidbyte dlq show pipelines/orders.yaml --code 22P02 --format json | jq '.records[].record'")]
     Show(ShowArgs),
+    /// Write the records of dead letters once more, from the place that refused them on
+    #[command(after_help = "\
+What is written is forgotten; what is refused again stays. Under `upsert` and `merge` a record replaces what was written \
+since. Records that the source itself refused are read again by a run, not replayed.
+
+Examples:
+  rapidbyte dlq replay pipelines/orders.yaml
+  rapidbyte dlq replay pipelines/orders.yaml --stream orders")]
+    Replay(ReplayArgs),
     /// Forget dead letters, once they are dealt with
     #[command(after_help = "\
 Examples:
@@ -167,6 +178,17 @@ Examples:
         #[arg(long, group = "which")]
         all: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The pipeline document
+    pub pipeline: PathBuf,
+    /// Those of this stream only
+    #[arg(long, value_name = "STREAM")]
+    pub stream: Option<String>,
+    #[command(flatten)]
+    pub packages: PackageArgs,
 }
 
 #[derive(Debug, Args)]

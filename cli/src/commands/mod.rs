@@ -81,7 +81,7 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
         Command::Connector(ConnectorCommand::Sdk) => connector::sdk::sdk(&host, printer),
         Command::Key(KeyCommand::Generate { output }) => key::generate::generate(&output, settings, printer),
         Command::State(command) => state::dispatch(&host, command, settings, printer),
-        Command::Dlq(command) => dlq::dispatch(&host, command, printer),
+        Command::Dlq(command) => dlq::dispatch(&host, command, settings, printer),
     }
 }
 

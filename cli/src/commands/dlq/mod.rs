@@ -2,6 +2,7 @@
 
 mod forget;
 mod list;
+mod replay;
 mod show;
 
 use anyhow::Result;
@@ -10,11 +11,13 @@ use rapidbyte_host::Host;
 use crate::args::DlqCommand;
 use crate::exit::Exit;
 use crate::printer::Printer;
+use crate::settings::Settings;
 
-pub fn dispatch(host: &Host, command: DlqCommand, printer: &Printer) -> Result<Exit> {
+pub fn dispatch(host: &Host, command: DlqCommand, settings: &Settings, printer: &Printer) -> Result<Exit> {
     match command {
         DlqCommand::List { pipeline } => list::list(host, &pipeline, printer),
         DlqCommand::Show(args) => show::show(host, args, printer),
+        DlqCommand::Replay(args) => replay::replay(host, args, settings, printer),
         DlqCommand::Forget { pipeline, stream, all: _ } => {
             forget::forget(host, &pipeline, stream.as_deref(), printer)
         }
