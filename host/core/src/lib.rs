@@ -12,6 +12,7 @@ pub mod limits;
 pub mod ports;
 pub mod redact;
 pub mod sql;
+pub mod sql_type;
 
 pub use contract::*;
 pub use error::{BackoffClass, CommitState, ConnectorError, ErrorCategory, ErrorScope};

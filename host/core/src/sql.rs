@@ -16,16 +16,31 @@ use crate::error::ConnectorError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Operation {
     /// The column keeps its place, type and metadata.
-    RenameColumn { from: String, to: String },
+    RenameColumn {
+        from: String,
+        to: String,
+    },
     /// The column comes last.
-    AddColumn { name: String, expression: String },
+    AddColumn {
+        name: String,
+        expression: String,
+    },
     /// `to` is the name of a type as Arrow or SQL writes it: `Timestamp`, `Utf8`, `Int64`, `DECIMAL(18,2)`.
-    CastColumn { column: String, to: String },
-    DropColumns { columns: Vec<String> },
+    CastColumn {
+        column: String,
+        to: String,
+    },
+    DropColumns {
+        columns: Vec<String>,
+    },
     /// Keeps the rows for which the predicate is true.
-    Filter { predicate: String },
+    Filter {
+        predicate: String,
+    },
     /// `SELECT … FROM input`
-    Sql { query: String },
+    Sql {
+        query: String,
+    },
 }
 
 /// A check that every value of a column has to hold: SQL over `value`. True or NULL holds, false is a violation.
