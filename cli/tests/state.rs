@@ -232,6 +232,36 @@ fn a_state_moves_to_a_server_and_back() {
         server.sql("postgres", "SELECT cursor_type, cursor_value FROM rapidbyte.sync_cursors").unwrap();
     assert_eq!(rows, "lsn|18446744073709551615\nlsn|18446744073709551615");
 
+    // A document that names the server finds everything there, and moves it back.
+    project.write(
+        "server.yaml",
+        format!("{DOCUMENT}state: {{ backend: postgres, connection: \"${{STATE_DATABASE_URL}}\" }}\n"),
+    );
+    let on_server = |words: &[&str]| project.rapidbyte(words.iter()).env("STATE_DATABASE_URL", &url).run();
+    let show = |file: &str| json_of(on_server(&["state", "show", file, "--format", "json"]));
+    let (here, there) = (show("pipeline.yaml"), show("server.yaml"));
+    assert_eq!((&here["positions"], &here["runs"]), (&there["positions"], &there["runs"]));
+    let location = there["location"].as_str().unwrap();
+    assert!(
+        location.starts_with(&format!("postgresql://{USER}@")) && !location.contains(PASSWORD),
+        "{location}"
+    );
+    let letters =
+        json_of(on_server(&["dlq", "show", "server.yaml", "--stream", "items", "--format", "json"]));
+    assert_eq!(letters["records"][0]["record"], json!({ "id": 7, "amount": "seven" }));
+    on_server(&["state", "migrate", "server.yaml", "--to", "back.db"]).expect(0);
+    let exported = on_server(&["state", "export", "server.yaml"]).expect(0).stdout;
+    project.write("back.yaml", format!("{DOCUMENT}state: {{ backend: sqlite, path: back.db }}\n"));
+    let back = on_server(&["state", "export", "back.yaml"]).expect(0).stdout;
+    assert_eq!(back.split_once('\n').unwrap().1, exported.split_once('\n').unwrap().1);
+    let wrong = project
+        .rapidbyte(["state", "show", "server.yaml"])
+        .env("STATE_DATABASE_URL", url.replace("correct%20horse", "open%20sesame"))
+        .run()
+        .expect(4);
+    assert!(wrong.stderr.contains("check user and password"), "{}", wrong.stderr);
+    assert!(!wrong.text().contains("sesame"), "{}", wrong.text());
+
     let refused = migrate(&["--to", &url]).expect(2);
     assert!(refused.stderr.contains("is not empty"), "{}", refused.stderr);
     let text = refused.text();
