@@ -21,7 +21,7 @@ pub use key::KeyCommand;
 pub use publish::{PublishArgs, YankArgs};
 pub use query::QueryArgs;
 pub use registry::RegistryCommand;
-pub use state::{DlqCommand, RunsArgs, ShowArgs, StateCommand};
+pub use state::{DlqCommand, ReplayArgs, RunsArgs, ShowArgs, StateCommand};
 pub use workspace::{CompletionsArgs, InitArgs, SideBySide};
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
