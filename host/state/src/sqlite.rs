@@ -12,6 +12,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use rapidbyte_core::dead_letter::{DeadLetterFilter, DeadLetterGroup, DeadLetters, StoredDeadLetters};
@@ -20,11 +21,11 @@ use rapidbyte_core::ports::{
     RunCounters, RunFilter, RunRecord, RunStatus, SavedCheckpoint, SavedPosition, StateError, StateStore,
     TaskKey,
 };
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use crate::clock::now;
 use crate::holder::{self, Holder};
-use crate::limits::{BUSY_TIMEOUT, ERROR_BYTES_MAX, JOURNAL_BYTES_MAX, RUNS_KEPT};
+use crate::limits::{BUSY_RETRY_DELAY, BUSY_TIMEOUT, ERROR_BYTES_MAX, JOURNAL_BYTES_MAX, RUNS_KEPT};
 use crate::schema::{self, SchemaError};
 use crate::text::cut;
 use explain::{explain_io, sqlite_error, unavailable};
@@ -430,7 +431,24 @@ fn schema_error(path: &Path, error: SchemaError) -> StateError {
     }
 }
 
+/// Settings and migrations. Several processes may be the first at once: turning a file to the write-ahead log is refused
+/// without waiting while another one does, so it is tried again for as long as a writer would be waited for.
 fn prepare(connection: &mut Connection) -> Result<(), SchemaError> {
+    let started = Instant::now();
+    loop {
+        match prepare_once(connection) {
+            Err(SchemaError::Sqlite(error))
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && started.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(BUSY_RETRY_DELAY);
+            }
+            prepared => return prepared,
+        }
+    }
+}
+
+fn prepare_once(connection: &mut Connection) -> Result<(), SchemaError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Answers the mode; a file system without shared memory keeps the old journal, which is as safe and blocks readers.
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
