@@ -3,7 +3,10 @@
 mod connectors;
 mod key;
 mod publish;
+mod query;
 mod registry;
+mod state;
+mod workspace;
 
 use std::path::PathBuf;
 
@@ -16,13 +19,17 @@ use crate::report::Failure;
 pub use connectors::{AddArgs, Addition, ConnectorsCommand, PackageArgs, TestPackageArgs, UpdateArgs};
 pub use key::KeyCommand;
 pub use publish::{PublishArgs, YankArgs};
+pub use query::QueryArgs;
 pub use registry::RegistryCommand;
+pub use state::{DlqCommand, ReplayArgs, RunsArgs, ShowArgs, StateCommand};
+pub use workspace::{CompletionsArgs, InitArgs, SideBySide};
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
 #[derive(Debug, Parser)]
 #[command(name = "rapidbyte", version, disable_help_subcommand = true)]
 #[command(after_help = "\
 Examples:
+  rapidbyte init shop                         Make a workspace
   rapidbyte run pipelines/orders.yaml         Move what is new
   rapidbyte check pipelines/orders.yaml       Find out what is wrong before anything moves
   rapidbyte schema discover pipelines/orders.yaml
@@ -38,6 +45,8 @@ Environment:
   DOCKER_CONFIG         Where credentials for registries are kept [default: ~/.docker]
   RAPIDBYTE_LOG         What is logged, by level and part: `info`, `warn,rapidbyte_engine=debug`
   RAPIDBYTE_LOG_FORMAT  `human` or `json`
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                        Where runs are told to: a collector (docs/observability.md)
   NO_COLOR              No colours, whatever the terminal")]
 pub struct Args {
     #[command(flatten)]
@@ -68,6 +77,13 @@ pub enum Format {
     #[default]
     Human,
     Json,
+    /// Answers of `query` alone, like the two behind it.
+    #[value(hide = true)]
+    Table,
+    #[value(hide = true)]
+    Csv,
+    #[value(hide = true)]
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -79,11 +95,13 @@ pub enum Color {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a workspace: folders, settings and an example
+    Init(InitArgs),
     /// Execute a pipeline, or every pipeline of a folder
     Run(RunArgs),
     /// Check a pipeline from document to connectivity; nothing moves
     Check(CheckArgs),
-    /// What a pipeline's source offers
+    /// What a pipeline's source offers, and what a pipeline may hold
     #[command(subcommand)]
     Schema(SchemaCommand),
     /// Make connectors
@@ -101,6 +119,22 @@ pub enum Command {
     /// What is remembered between runs
     #[command(subcommand)]
     State(StateCommand),
+    /// Records that could not go on
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Ask what was synced, in SQL
+    Query(QueryArgs),
+    /// Find out whether this machine has what is needed
+    #[command(after_help = "\
+Looks at the home folder, compiled code, settings, state, registries, clock, disk, memory and the Rust toolchain. \
+Ends with 4 if pipelines cannot run here; what not everybody needs is a warning.
+
+Examples:
+  rapidbyte doctor
+  rapidbyte doctor --format json | jq '.findings[] | select(.status != \"ok\")'")]
+    Doctor,
+    /// Print a script that completes commands in a shell
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -112,7 +146,10 @@ goes on where this one ended.
 Examples:
   rapidbyte run pipelines/orders.yaml
   rapidbyte run pipelines/                    Every .yaml and .yml file in it
+  rapidbyte run pipelines/ --parallel         Several of them side by side
+  rapidbyte run pipelines/orders.yaml --dry-run
   rapidbyte run pipelines/orders.yaml --stream orders --stream items
+  rapidbyte run pipelines/orders.yaml --profile=profile.html
   rapidbyte run pipelines/orders.yaml --record cassettes/orders
   rapidbyte run pipelines/orders.yaml --format json | jq .memory_peak_bytes")]
 pub struct RunArgs {
@@ -122,6 +159,14 @@ pub struct RunArgs {
     /// Only this stream (may be given several times)
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
+    /// Do everything but move data: check, plan changes of tables, estimate rows and time
+    #[arg(long, conflicts_with_all = ["streams", "profile", "parallel"])]
+    pub dry_run: bool,
+    /// Say what each stage did with its time and what held the run back; with a path, as a page with the timeline
+    #[arg(long, value_name = "PATH.html", num_args = 0..=1, require_equals = true)]
+    pub profile: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub side_by_side: SideBySide,
     #[command(flatten)]
     pub packages: PackageArgs,
     #[command(flatten)]
@@ -182,6 +227,14 @@ Examples:
         #[command(flatten)]
         packages: PackageArgs,
     },
+    /// Print the JSON Schema of pipeline documents, for editors
+    #[command(after_help = "\
+Name the file at the top of a pipeline, and an editor with a YAML language server completes and checks it:
+# yaml-language-server: $schema=../pipeline.schema.json
+
+Examples:
+  rapidbyte schema pipeline > pipeline.schema.json")]
+    Pipeline,
 }
 
 #[derive(Debug, Subcommand)]
@@ -377,40 +430,6 @@ pub enum Language {
     Python,
     #[value(alias = "javascript")]
     Js,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum StateCommand {
-    /// Show the saved position of every stream and the last runs
-    #[command(after_help = "\
-Examples:
-  rapidbyte state show pipelines/orders.yaml
-  rapidbyte state show pipelines/orders.yaml --format json | jq '.positions'")]
-    Show {
-        /// The pipeline document
-        pipeline: PathBuf,
-        /// How many of the last runs
-        #[arg(long, value_name = "COUNT", default_value_t = 10)]
-        runs: u32,
-    },
-    /// Forget positions, so that the next run reads from the beginning
-    #[command(after_help = "\
-What is at the destination stays there: with write mode `append`, what was moved is moved again.
-
-Examples:
-  rapidbyte state reset pipelines/orders.yaml --stream orders
-  rapidbyte state reset pipelines/orders.yaml --all")]
-    #[command(group = clap::ArgGroup::new("which").required(true))]
-    Reset {
-        /// The pipeline document
-        pipeline: PathBuf,
-        /// The stream to forget
-        #[arg(long, value_name = "STREAM", group = "which")]
-        stream: Option<String>,
-        /// Forget every stream of the pipeline
-        #[arg(long, group = "which")]
-        all: bool,
-    },
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Logs: `tracing` events to stderr, past the bars and through the redactor. Nothing is set up for what is not asked for.
+//! Logs: `tracing` events to stderr, past the bars and through the redactor, and to the collector where there is one. Nothing is set up for what is not asked for.
 
 use std::io::{self, Write};
 
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -17,10 +18,13 @@ pub fn start(settings: &Settings, printer: &Printer) {
     // The writer takes colours out again where they are not wanted.
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match settings.log.format {
-        Format::Human => layer.compact().boxed(),
         Format::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        _ => layer.compact().boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(settings.log.filter.clone())).init();
+    // A collector gets what is worth knowing later, whatever is shown here.
+    let exported =
+        settings.telemetry.as_ref().map(|telemetry| telemetry.layer().with_filter(LevelFilter::INFO));
+    tracing_subscriber::registry().with(exported).with(layer.with_filter(settings.log.filter.clone())).init();
 }
 
 struct LogWriter(Printer);

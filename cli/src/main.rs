@@ -20,6 +20,7 @@ mod report;
 mod runtime;
 mod settings;
 mod table;
+mod telemetry;
 mod watch;
 
 use std::ffi::OsString;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
 
 /// Resolves the settings, runs the command, says what went wrong.
 fn start(args: Args) -> Exit {
-    let settings = match Settings::resolve(&args.global) {
+    let mut settings = match Settings::resolve(&args.global) {
         Ok(settings) => settings,
         Err(error) => {
             let printer = Printer::new(args.global.format, args.global.quiet, Default::default());
@@ -53,11 +54,14 @@ fn start(args: Args) -> Exit {
     };
     let printer = Printer::new(settings.format, settings.quiet, settings.host.redactor.clone());
     printer.report_panics();
+    settings.telemetry = telemetry::start(&settings, &args.command, &printer);
     logging::start(&settings, &printer);
-    match commands::dispatch(args.command, &settings, &printer) {
+    let exit = match commands::dispatch(args.command, &settings, &printer) {
         Ok(exit) => exit,
         Err(error) => printer.report(&Report::new(&error)),
-    }
+    };
+    telemetry::finish(settings.telemetry.take(), &printer);
+    exit
 }
 
 /// Help, version, and arguments that make no sense.

@@ -67,7 +67,7 @@ impl Printer {
 
     /// Lines of a result for people. Silent with `--format json`.
     pub fn data(&self, text: impl Display) {
-        if self.0.format == Format::Human {
+        if self.0.format != Format::Json {
             self.write_out(&format!("{text}\n"));
         }
     }

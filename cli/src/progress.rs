@@ -24,14 +24,15 @@ pub struct Progress {
     printer: Printer,
     /// Whether bars are drawn.
     bars: bool,
-    meters: Mutex<HashMap<TaskKey, Arc<Meter>>>,
+    /// By pipeline and stream: partitions are shown together.
+    meters: Mutex<HashMap<(String, String), Arc<Meter>>>,
 }
 
 /// How far one stream is.
 struct Meter {
     started: Instant,
-    records: AtomicU64,
-    bytes: AtomicU64,
+    /// Of each partition.
+    counters: Mutex<HashMap<u32, RunCounters>>,
     bar: Option<ProgressBar>,
     /// Milliseconds after `started` at which the next plain line is due.
     next_line_ms: AtomicU64,
@@ -42,36 +43,40 @@ impl Progress {
         Progress { printer: printer.clone(), bars: watched && !printer.quiet(), meters: Mutex::default() }
     }
 
-    fn meters(&self) -> MutexGuard<'_, HashMap<TaskKey, Arc<Meter>>> {
+    fn meters(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<Meter>>> {
         self.meters.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn started(&self, key: &TaskKey, resuming: bool) {
+        let mut meters = self.meters();
+        let name = stream_of(key);
+        // Another partition, or another attempt.
+        if meters.contains_key(&name) {
+            return;
+        }
         let meter = Arc::new(Meter {
             started: Instant::now(),
-            records: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            counters: Mutex::default(),
             bar: self.bars.then(|| self.printer.bars().add(ProgressBar::new_spinner())),
             next_line_ms: AtomicU64::new(LINE_INTERVAL.as_millis() as u64),
         });
         match &meter.bar {
             Some(bar) => {
                 let verb = if resuming { "Resuming" } else { "Moving" };
-                bar.set_style(style(verb, &shown(key), &meter));
+                bar.set_style(style(verb, &key.stream, &meter));
                 bar.enable_steady_tick(DRAW_INTERVAL);
             }
             None => {
                 let verb = if resuming { "Resuming" } else { "Moving" };
-                self.printer.status(Tone::Busy, verb, shown(key));
+                self.printer.status(Tone::Busy, verb, &key.stream);
             }
         }
-        self.meters().insert(key.clone(), meter);
+        meters.insert(name, meter);
     }
 
     fn moved(&self, key: &TaskKey, counters: RunCounters) {
-        let Some(meter) = self.meters().get(key).cloned() else { return };
-        meter.records.store(counters.records_read, Ordering::Relaxed);
-        meter.bytes.store(counters.bytes_read, Ordering::Relaxed);
+        let Some(meter) = self.meters().get(&stream_of(key)).cloned() else { return };
+        meter.counters().insert(key.partition, counters);
         if meter.bar.is_some() {
             return;
         }
@@ -80,12 +85,12 @@ impl Progress {
         let due_ms = meter.next_line_ms.load(Ordering::Relaxed);
         if now_ms >= due_ms {
             meter.next_line_ms.store(now_ms + LINE_INTERVAL.as_millis() as u64, Ordering::Relaxed);
-            self.printer.status(Tone::Busy, "Moving", format_args!("{}: {}", shown(key), meter.text()));
+            self.printer.status(Tone::Busy, "Moving", format_args!("{}: {}", &key.stream, meter.text()));
         }
     }
 
     fn finished(&self, key: &TaskKey, status: RunStatus, counters: RunCounters) {
-        let meter = self.meters().remove(key);
+        let meter = self.meters().remove(&stream_of(key));
         let elapsed = meter.as_ref().map_or(Duration::ZERO, |meter| meter.started.elapsed());
         if let Some(bar) = meter.as_ref().and_then(|meter| meter.bar.as_ref()) {
             bar.finish_and_clear();
@@ -101,7 +106,7 @@ impl Progress {
             verb,
             format_args!(
                 "{}: {}, {} in {} ({} rows/s)",
-                shown(key),
+                &key.stream,
                 plural(counters.records_written, "row"),
                 Bytes(counters.bytes_written),
                 Elapsed(elapsed),
@@ -124,17 +129,28 @@ impl Observer for Progress {
                     "checkpoint saved"
                 );
             }
+            // The engine speaks of what whoever watches wants to know: that it tries again.
+            RunEvent::Log { key: None, connector: "engine", event } => self.printer.warning(&event.message),
             RunEvent::Log { key, connector, event } => log(key, connector, event),
             RunEvent::Metric { key, connector, event } => metric(key, connector, event),
             RunEvent::StreamFinished { key, status, counters, .. } => self.finished(key, status, counters),
-            RunEvent::Reached { .. } => {}
+            RunEvent::Reached { .. }
+            | RunEvent::PluginLoaded { .. }
+            | RunEvent::BatchMoved { .. }
+            | RunEvent::RecordsFailed { .. } => {}
         }
     }
 }
 
 impl Meter {
+    fn counters(&self) -> MutexGuard<'_, HashMap<u32, RunCounters>> {
+        self.counters.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn text(&self) -> String {
-        let (records, bytes) = (self.records.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        let mut sum = RunCounters::default();
+        self.counters().values().for_each(|counters| sum.add(counters));
+        let (records, bytes) = (sum.records_read, sum.bytes_read);
         let elapsed = self.started.elapsed();
         format!(
             "{}, {}, {} rows/s, {}/s, {}",
@@ -163,12 +179,8 @@ fn style(verb: &str, stream: &str, meter: &Arc<Meter>) -> ProgressStyle {
     )
 }
 
-/// A stream's name; with its slice where it has several.
-fn shown(key: &TaskKey) -> String {
-    match key.partition {
-        0 => key.stream.clone(),
-        partition => format!("{} (partition {partition})", key.stream),
-    }
+fn stream_of(key: &TaskKey) -> (String, String) {
+    (key.pipeline.clone(), key.stream.clone())
 }
 
 /// A connector's log line becomes one of ours. The level of a `tracing` event is part of its code, hence the arms.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rapidbyte_host::core::redact::Redactor;
 use rapidbyte_host::install::{GlobalSettings, settings::CONFIG_FILE_NAME};
+use rapidbyte_host::telemetry::Telemetry;
 use rapidbyte_host::{HostError, PackageSettings};
 use tracing_subscriber::filter::Targets;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub watched: bool,
     pub log: LogSettings,
     pub faults: Faults,
+    /// What a run is told to. None: nobody asked for it, or the command moves nothing.
+    pub telemetry: Option<Telemetry>,
     /// What is handed down.
     pub host: rapidbyte_host::Settings,
 }
@@ -81,6 +84,7 @@ impl Settings {
             watched,
             log,
             faults,
+            telemetry: None,
             host,
         })
     }

@@ -98,10 +98,6 @@ fn keys_and_values() {
     assert_outcome!("document_wrong_word", run_with("write_mode: append", "write_mode: upsrt").expect(3));
     assert_outcome!("document_missing_key", run_with("  use: ./destination\n", "").expect(3));
     assert_outcome!(
-        "document_not_yet",
-        run_with("write_mode: append\n", "write_mode: append\nhooks:\n  on_success: []\n").expect(3)
-    );
-    assert_outcome!(
         "document_variable",
         run_with("  config: {}\n  streams", "  config: { password: \"${NOT_SET_ANYWHERE}\" }\n  streams")
             .expect(3)

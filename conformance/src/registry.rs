@@ -35,6 +35,7 @@ pub const CLAUSES: &[Clause] = &[
     source::read_projection::CLAUSE,
     source::read_filter::CLAUSE,
     source::read_partitions::CLAUSE,
+    source::read_snapshot::CLAUSE,
     source::read_unknown_stream::CLAUSE,
     source::read_max_records::CLAUSE,
     source::read_dry_run::CLAUSE,

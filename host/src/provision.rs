@@ -138,10 +138,8 @@ fn no_package(document: &Document, texts: &[&str], error: InstallError) -> HostE
     let meant = texts.iter().find(|text| text.starts_with(name.as_str()));
     let Some(help) = meant.and_then(|text| looks_like_path(document, text)) else { return error.into() };
     let pipeline = &document.pipeline;
-    let named = std::iter::once(&pipeline.source.connector)
-        .chain(pipeline.transforms.iter().map(|transform| &transform.connector))
-        .chain([&pipeline.destination.connector])
-        .find(|connector| meant.is_some_and(|text| connector.location.text() == *text));
+    let named =
+        pipeline.connectors().find(|connector| meant.is_some_and(|text| connector.location.text() == *text));
     let span = named.map_or(pipeline.source.connector.location.span, |connector| connector.location.span);
     let message = error.to_string();
     HostError::Document(pipeline.error(Diagnostic::error("registry_unknown", span, message).help(help)))

@@ -46,6 +46,7 @@
 //! | `http` | an HTTP client for REST connectors (feature `http`) |
 //! | [`schema`], [`config`] | [`ConfigSchema`] and the check of a configuration against it |
 //! | [`batch`] | frames: Arrow IPC with reused buffers |
+//! | [`bisect`] | which records of a batch a system refuses, in few attempts |
 //! | [`testing`] | the in-memory host (native only) |
 //! | `wasm` | bindings, exports and the guest's executor (component only) |
 //! | `native` | the same backend over tokio and the test host |
@@ -58,6 +59,7 @@
 extern crate self as rapidbyte_sdk;
 
 pub mod batch;
+pub mod bisect;
 pub mod config;
 pub mod context;
 pub mod error;

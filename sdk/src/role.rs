@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::ConnectorError;
 use crate::schema::ConfigSchema;
 use crate::traits::{Destination, Source, Transform};
-use crate::types::{ConnectorRole, OpenInfo, RunRequest, RunSummary, ValidationReport};
+use crate::types::{ConnectorRole, OpenInfo, RunPhase, RunRequest, RunSummary, ValidationReport};
 
 /// A connector of any role. Sealed by being implemented only for the three wrappers below.
 #[doc(hidden)]
@@ -29,7 +29,7 @@ pub trait Role: 'static {
 }
 
 macro_rules! role {
-    ($wrapper:ident, $trait:ident) => {
+    ($wrapper:ident, $trait:ident, $run:path) => {
         #[doc(hidden)]
         pub struct $wrapper<C>(PhantomData<C>);
 
@@ -51,7 +51,7 @@ macro_rules! role {
                 ctx: &Context,
                 request: RunRequest,
             ) -> Result<RunSummary, ConnectorError> {
-                connector.run(ctx, request).await
+                $run(connector, ctx, request).await
             }
 
             async fn close(connector: &mut C) -> Result<(), ConnectorError> {
@@ -61,6 +61,18 @@ macro_rules! role {
     };
 }
 
-role!(SourceRole, Source);
-role!(DestinationRole, Destination);
-role!(TransformRole, Transform);
+role!(SourceRole, Source, run_source);
+role!(DestinationRole, Destination, Destination::run);
+role!(TransformRole, Transform, Transform::run);
+
+/// A source has a method of its own for the phase that answers a plan.
+async fn run_source<C: Source>(
+    source: &mut C,
+    ctx: &Context,
+    request: RunRequest,
+) -> Result<RunSummary, ConnectorError> {
+    if request.phase == RunPhase::Partition {
+        return source.partitions(ctx, request).await.map(RunSummary::partition_plan);
+    }
+    source.run(ctx, request).await
+}

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::context::Context;
 use crate::error::ConnectorError;
 use crate::schema::ConfigSchema;
-use crate::types::{OpenInfo, RunRequest, RunSummary, ValidationReport};
+use crate::types::{OpenInfo, PartitionPlan, RunRequest, RunSummary, ValidationReport};
 
 /// Reads streams.
 ///
@@ -84,6 +84,78 @@ pub trait Source: Sized + 'static {
 
     /// Does one phase to its end: `discover` answers the catalog, `read` emits one stream.
     async fn run(&mut self, ctx: &Context, request: RunRequest) -> Result<RunSummary, ConnectorError>;
+
+    /// Cuts one stream into at most `partition.count` ranges, for readers that each get one of them as
+    /// `partition.range` of their stream. What the plan calls a snapshot stays open until `close`, and the readers
+    /// get its name as `snapshot`. With a count of 1 and a range only the snapshot is asked for.
+    ///
+    /// Only asked of a source with the capability [`partitions`](crate::Capabilities::partitions).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use rapidbyte_sdk::arrow::array::{Int64Array, RecordBatch};
+    /// # use rapidbyte_sdk::arrow::schema::{DataType, Field, Schema, SchemaRef};
+    /// # use rapidbyte_sdk::prelude::*;
+    /// # use rapidbyte_sdk::testing::{self, TestHost};
+    /// /// The numbers below a million.
+    /// #[connector(source)]
+    /// pub struct Numbers;
+    ///
+    /// # fn schema() -> SchemaRef {
+    /// #     Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]))
+    /// # }
+    /// impl Source for Numbers {
+    ///     type Config = NoConfig;
+    ///
+    ///     async fn open(_config: NoConfig) -> Result<(Self, OpenInfo), ConnectorError> {
+    ///         let capabilities = Capabilities { full_refresh: true, partitions: true, ..Capabilities::default() };
+    ///         Ok((Numbers, OpenInfo::new(connector_id!(), capabilities)))
+    ///     }
+    ///
+    ///     async fn partitions(&mut self, _ctx: &Context, request: RunRequest) -> Result<PartitionPlan, ConnectorError> {
+    ///         let count = i64::from(request.stream()?.partition.count.clamp(1, 1000));
+    ///         let boundaries = (1..count).map(|index| CursorValue::Int64(index * 1_000_000 / count));
+    ///         Ok(PartitionPlan::cut("n", boundaries))
+    ///     }
+    ///
+    ///     async fn run(&mut self, ctx: &Context, request: RunRequest) -> Result<RunSummary, ConnectorError> {
+    ///         # if request.phase == RunPhase::Discover {
+    ///         #     return Ok(RunSummary::catalog(Catalog { streams: vec![CatalogStream::new("numbers", schema())] }));
+    ///         # }
+    ///         let (mut from, mut to) = (0, 1_000_000);
+    ///         if let Some(range) = &request.stream()?.partition.range {
+    ///             if let Some(CursorValue::Int64(lower)) = range.lower { from = lower }
+    ///             if let Some(CursorValue::Int64(upper)) = range.upper { to = upper }
+    ///         }
+    ///         let numbers = Int64Array::from_iter_values(from..to);
+    ///         ctx.emit(&RecordBatch::try_new(schema(), vec![Arc::new(numbers)])?).await?;
+    ///         Ok(RunSummary::read(ctx.read_summary()))
+    ///     }
+    /// }
+    ///
+    /// testing::block_on(async {
+    ///     let host = TestHost::new();
+    ///     let mut numbers = host.source::<Numbers>(serde_json::json!({})).await.unwrap();
+    ///     let stream = StreamContext::new("numbers", schema());
+    ///     let planned = numbers.run(RunRequest::partition(stream.clone(), 4)).await.unwrap();
+    ///     let range = planned.partition_plan.unwrap().ranges[3].clone();
+    ///     let partition = Partition { index: 3, count: 4, range: Some(range), floor: 0 };
+    ///     numbers.run(RunRequest::read(StreamContext { partition, ..stream })).await.unwrap();
+    ///     assert_eq!(host.emitted_batches()[0].num_rows(), 250_000);
+    /// });
+    /// ```
+    async fn partitions(
+        &mut self,
+        ctx: &Context,
+        request: RunRequest,
+    ) -> Result<PartitionPlan, ConnectorError> {
+        let _ = ctx;
+        let stream = request.stream()?;
+        Err(ConnectorError::internal(
+            "no_partitions",
+            format!("stream `{}`: this source does not read partitions", stream.name),
+        ))
+    }
 
     /// Says goodbye to the remote side.
     async fn close(&mut self) -> Result<(), ConnectorError> {

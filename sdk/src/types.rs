@@ -45,6 +45,8 @@ words!(
         Read => "read",
         Write => "write",
         Transform => "transform",
+        /// Cut one stream into ranges; see [`Source::partitions`](crate::Source::partitions).
+        Partition => "partition",
     }
 );
 words!(SyncMode { FullRefresh => "full_refresh", Incremental => "incremental", Cdc => "cdc" });
@@ -77,7 +79,9 @@ pub struct Capabilities {
     pub projection: bool,
     /// Honours `filter`.
     pub filter: bool,
-    /// Can read disjoint partitions of one stream.
+    /// Can read disjoint partitions of one stream: implements [`Source::partitions`](crate::Source::partitions), honours
+    /// the range of a [`Partition`] and, where the plan names one, `snapshot`. A destination: `replace` takes the partitions
+    /// of one reading, and publishes when all are complete.
     pub partitions: bool,
     pub append: bool,
     pub replace: bool,
@@ -206,7 +210,7 @@ impl ValidationReport {
 }
 
 /// A position in a stream's order. Decimal is its exact decimal text; json is for compound positions.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CursorValue {
     Int64(i64),
     Utf8(String),
@@ -292,16 +296,77 @@ pub struct WritePlan {
     pub update_columns: Vec<String>,
 }
 
+/// A part of a stream, by the values of one column. Records without a value belong to the range that has `nulls`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PartitionRange {
+    pub field: String,
+    /// Inclusive. None: from the smallest.
+    pub lower: Option<CursorValue>,
+    /// Exclusive. None: to the greatest, and whatever sorts behind it.
+    pub upper: Option<CursorValue>,
+    pub nulls: bool,
+}
+
 /// One of `count` disjoint slices that together are the stream. An unpartitioned stream is slice 0 of 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Partition {
     pub index: u32,
     pub count: u32,
+    /// None: the whole stream.
+    pub range: Option<PartitionRange>,
+    /// Checkpoints up to this id belong to an earlier reading of the stream; all partitions of one reading have the same.
+    pub floor: u64,
 }
 
 impl Partition {
     /// The whole stream.
-    pub const WHOLE: Partition = Partition { index: 0, count: 1 };
+    pub const WHOLE: Partition = Partition { index: 0, count: 1, range: None, floor: 0 };
+
+    /// Whether this slice is the stream.
+    pub fn is_whole(&self) -> bool {
+        self.count == 1 && self.range.is_none()
+    }
+}
+
+/// The answer of [`Source::partitions`](crate::Source::partitions). One range or none: not worth it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartitionPlan {
+    /// The moment that the session holds open until it is closed, for the `snapshot` of every reader of it. None: each
+    /// partition is read at a moment of its own.
+    pub snapshot: Option<String>,
+    pub ranges: Vec<PartitionRange>,
+}
+
+impl PartitionPlan {
+    /// Cuts by ascending boundaries: one range more than there are boundaries. The first reaches down to the smallest
+    /// value and has the records without one, the last reaches up to the greatest: together they are the stream.
+    ///
+    /// ```
+    /// # use rapidbyte_sdk::prelude::*;
+    /// let plan = PartitionPlan::cut("id", [100, 200].map(CursorValue::Int64));
+    /// assert_eq!(plan.ranges.len(), 3);
+    /// assert_eq!((plan.ranges[0].lower.clone(), plan.ranges[0].nulls), (None, true));
+    /// assert_eq!(plan.ranges[1].lower, Some(CursorValue::Int64(100)));
+    /// assert_eq!(plan.ranges[2].upper, None);
+    /// ```
+    pub fn cut(field: impl Into<String>, boundaries: impl IntoIterator<Item = CursorValue>) -> Self {
+        let field = field.into();
+        let mut ranges: Vec<PartitionRange> = Vec::new();
+        let mut lower = None;
+        for boundary in boundaries.into_iter().map(Some).chain([None]) {
+            let nulls = ranges.is_empty();
+            ranges.push(PartitionRange { field: field.clone(), lower, upper: boundary.clone(), nulls });
+            lower = boundary;
+        }
+        PartitionPlan { snapshot: None, ranges }
+    }
+
+    /// With the moment that the session holds open.
+    #[must_use]
+    pub fn with_snapshot(mut self, snapshot: impl Into<String>) -> Self {
+        self.snapshot = Some(snapshot.into());
+        self
+    }
 }
 
 /// What to do with what does not fit.
@@ -347,6 +412,11 @@ pub struct StreamContext {
     /// Set for destinations.
     pub write: Option<WritePlan>,
     pub partition: Partition,
+    /// Sources: read at this moment, which another session of the connector holds open. A moment that is gone is a
+    /// retryable error, `snapshot_gone`.
+    pub snapshot: Option<String>,
+    /// Sources, when asked to partition: the column that the user wants ranges of.
+    pub partition_key: Option<String>,
     pub limits: Limits,
     pub policies: Policies,
 }
@@ -365,6 +435,8 @@ impl StreamContext {
             filter: None,
             write: None,
             partition: Partition::WHOLE,
+            snapshot: None,
+            partition_key: None,
             limits: Limits::default(),
             policies: Policies::default(),
         }
@@ -418,6 +490,12 @@ impl RunRequest {
 
     pub fn transform(stream: StreamContext) -> Self {
         Self::of(RunPhase::Transform, Some(stream))
+    }
+
+    /// Asks a source to cut `stream` into at most `count` ranges.
+    pub fn partition(stream: StreamContext, count: u32) -> Self {
+        let partition = Partition { count, ..Partition::WHOLE };
+        Self::of(RunPhase::Partition, Some(StreamContext { partition, ..stream }))
     }
 
     /// The stream to move; an `internal` error where the host gave none.
@@ -501,13 +579,15 @@ pub struct TransformSummary {
     pub batches: u64,
 }
 
-/// The answer of `run`: the part of the connector's role is set, and the catalog after a discover phase.
+/// The answer of `run`: the part of the connector's role is set, the catalog after a discover phase, the plan after a
+/// partition phase.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunSummary {
     pub read: Option<ReadSummary>,
     pub write: Option<WriteSummary>,
     pub transform: Option<TransformSummary>,
     pub catalog: Option<Catalog>,
+    pub partition_plan: Option<PartitionPlan>,
 }
 
 impl RunSummary {
@@ -525,6 +605,10 @@ impl RunSummary {
 
     pub fn catalog(catalog: Catalog) -> Self {
         RunSummary { catalog: Some(catalog), ..RunSummary::default() }
+    }
+
+    pub fn partition_plan(plan: PartitionPlan) -> Self {
+        RunSummary { partition_plan: Some(plan), ..RunSummary::default() }
     }
 }
 

@@ -1,36 +1,55 @@
 //! `rapidbyte check`: everything that can be known before anything moves.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use rapidbyte_host::Host;
 use rapidbyte_host::engine::{Cancellation, CheckItem, CheckStatus, CheckSubject};
-use rapidbyte_host::operations::check::{Checked, ConnectorGrants};
+use rapidbyte_host::operations::check::{Checked, ConnectorGrants, Estimate, SchemaChange};
 use rapidbyte_host::pipeline::DocumentErrors;
 use serde::Serialize;
 
-use crate::args::CheckArgs;
+use crate::args::{CheckArgs, PackageArgs};
 use crate::building::Building;
 use crate::commands::{open, use_cassettes};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone};
 use crate::progress::Progress;
-use crate::quantity::instant;
+use crate::quantity::{Elapsed, instant, plural};
 use crate::runtime;
 use crate::settings::Settings;
 
 pub fn check(host: &Host, args: &CheckArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
-    let mut building = Building::new(printer);
-    let document = open(host, &args.pipeline, printer)?;
     use_cassettes(host, &args.cassettes)?;
+    check_document(host, &args.pipeline, args.packages, settings, printer)
+}
+
+/// Checks one document and says what a run of it would do.
+pub fn check_document(
+    host: &Host,
+    file: &Path,
+    packages: PackageArgs,
+    settings: &Settings,
+    printer: &Printer,
+) -> Result<Exit> {
+    let mut building = Building::new(printer);
+    let document = open(host, file, printer)?;
     let observer = Arc::new(Progress::new(printer, false));
-    let packages = Downloads::options(args.packages, printer, settings.watched);
+    let packages = Downloads::options(packages, printer, settings.watched);
     let checking = host.check(&document, observer, Cancellation::new(), &packages, &mut building);
     let checked = runtime::block_on(checking)?.inspect_err(|error| building.explain(error))?;
     let report = &checked.report;
     for item in &report.items {
         printer.data(line(item));
+    }
+    for change in &checked.schema_changes {
+        printer.data(planned(change));
+    }
+    for estimate in &checked.estimates {
+        printer.status(Tone::Good, "Estimate", estimated(estimate));
     }
     if let Some(run) = &report.last_run {
         let when = instant(run.finished_at.unwrap_or(run.started_at));
@@ -73,6 +92,37 @@ fn line(item: &CheckItem) -> String {
     line
 }
 
+/// `[PLAN] stream `orders`: add column `note` text`
+fn planned(change: &SchemaChange) -> String {
+    let SchemaChange { stream, column, action, from, to, .. } = change;
+    let types = match (from, to) {
+        (Some(from), Some(to)) => format!(" ({from} → {to})"),
+        (Some(only), None) | (None, Some(only)) => format!(" ({only})"),
+        (None, None) => String::new(),
+    };
+    format!("[PLAN] stream `{stream}`: {action} column `{column}`{types}")
+}
+
+/// `orders: about 1,200,000 rows in 4.1 s, in up to 4 partitions`
+fn estimated(estimate: &Estimate) -> String {
+    let bound = if estimate.continues { "at most" } else { "about" };
+    let rows = match estimate.rows {
+        Some(rows) => format!("{bound} {}", plural(rows, "row")),
+        None => "rows unknown".to_owned(),
+    };
+    let time = match estimate.seconds {
+        Some(seconds) => {
+            format!(" in {}, as fast as before", Elapsed(Duration::from_secs_f64(seconds.min(1e9))))
+        }
+        None => String::new(),
+    };
+    let partitions = match estimate.partitions_max {
+        0 | 1 => String::new(),
+        count => format!(", in up to {count} partitions"),
+    };
+    format!("{}: {rows}{time}{partitions}", estimate.stream)
+}
+
 /// `source-postgres@0.1.0: 127.0.0.1:5432`
 fn grants(granted: &ConnectorGrants) -> String {
     let environment = granted.environment.iter().map(|name| format!("${name}"));
@@ -103,6 +153,8 @@ struct CheckJson<'a> {
     class: &'static str,
     items: &'a [CheckItem],
     connectors: &'a [ConnectorGrants],
+    schema_changes: &'a [SchemaChange],
+    estimates: &'a [Estimate],
     #[serde(skip_serializing_if = "Option::is_none")]
     diagnostics: Option<&'a DocumentErrors>,
     last_run: Option<LastRunJson>,
@@ -124,6 +176,8 @@ impl<'a> CheckJson<'a> {
             class: exit.word(),
             items: &report.items,
             connectors: &checked.connectors,
+            schema_changes: &checked.schema_changes,
+            estimates: &checked.estimates,
             diagnostics: checked.document.as_ref(),
             last_run: report.last_run.as_ref().map(|run| LastRunJson {
                 status: run.status.as_str(),

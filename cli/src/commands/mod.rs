@@ -2,9 +2,15 @@
 //! host with an options struct and prints what it answers.
 
 mod check;
+mod completions;
 mod connector;
 mod connectors;
+mod dlq;
+mod doctor;
+mod folder;
+mod init;
 mod key;
+mod query;
 mod registry;
 mod run;
 mod schema;
@@ -20,16 +26,25 @@ use rapidbyte_host::pipeline::render;
 use rapidbyte_host::publish::index::VALID_FOR;
 use rapidbyte_host::{Host, HostError};
 
-use crate::args::{CassetteArgs, Command, ConnectorCommand, KeyCommand, SchemaCommand, StateCommand};
+use crate::args::{CassetteArgs, Command, ConnectorCommand, Format, KeyCommand, SchemaCommand};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::printer::{Printer, paint};
+use crate::report::Failure;
 use crate::settings::Settings;
 
 /// Runs what was asked for.
 pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let host = Host::new(settings.host.clone());
+    if !matches!(settings.format, Format::Human | Format::Json) && !matches!(command, Command::Query(_)) {
+        let failure = Failure::usage("format", "this command's results have no such format");
+        return Err(failure.hint("use `--format human` or `--format json`").into());
+    }
     match command {
+        Command::Query(args) => query::query(&host, &args, settings, printer),
+        Command::Init(args) => init::init(&host, &args, printer),
+        Command::Doctor => doctor::doctor(&host, printer),
+        Command::Completions(args) => completions::completions(&args, printer),
         Command::Run(args) => run::run(&host, &args, settings, printer),
         Command::Check(args) => check::check(&host, &args, settings, printer),
         Command::Connectors(command) => connectors::dispatch(&host, command, settings, printer),
@@ -42,6 +57,7 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
             let packages = Downloads::options(packages, printer, settings.watched);
             schema::inspect::inspect(&host, &pipeline, &stream, &packages, printer)
         }
+        Command::Schema(SchemaCommand::Pipeline) => schema::pipeline::pipeline(printer),
         Command::Connector(ConnectorCommand::Build { path, release: _, debug, targets }) => {
             let options = BuildOptions { folder: path, debug, targets, composition: settings.verbose };
             connector::build::build(&host, &options, printer)
@@ -64,12 +80,8 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
         }
         Command::Connector(ConnectorCommand::Sdk) => connector::sdk::sdk(&host, printer),
         Command::Key(KeyCommand::Generate { output }) => key::generate::generate(&output, settings, printer),
-        Command::State(StateCommand::Show { pipeline, runs }) => {
-            state::show::show(&host, &pipeline, runs, printer)
-        }
-        Command::State(StateCommand::Reset { pipeline, stream, all: _ }) => {
-            state::reset::reset(&host, &pipeline, stream.as_deref(), printer)
-        }
+        Command::State(command) => state::dispatch(&host, command, settings, printer),
+        Command::Dlq(command) => dlq::dispatch(&host, command, settings, printer),
     }
 }
 

@@ -1,18 +1,20 @@
-//! `rapidbyte run`: a pipeline, or every pipeline of a folder one after the other.
+//! `rapidbyte run`: a pipeline, or every pipeline of a folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rapidbyte_host::Host;
 use rapidbyte_host::core::ports::{Observer, RunStatus};
-use rapidbyte_host::engine::{Cancellation, Fault, RunReport, StreamReport};
+use rapidbyte_host::core::profile::RunProfile;
+use rapidbyte_host::engine::{Cancellation, Fault, RuleAction, RunReport, StreamReport, Violation};
 use rapidbyte_host::operations::run::RunOptions;
 use serde::Serialize;
 
 use crate::args::{PackageArgs, RunArgs};
 use crate::building::Building;
-use crate::commands::{open, use_cassettes};
+use crate::commands::check::check_document;
+use crate::commands::{folder, open, use_cassettes};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::interrupt::{self, Interrupted};
@@ -23,31 +25,42 @@ use crate::quantity::{Bytes, Count, Elapsed, per_second, plural};
 use crate::report::{ErrorJson, Report};
 use crate::runtime;
 use crate::settings::Settings;
+use crate::telemetry::{Told, show_profile};
 
 pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) -> Result<Exit> {
     let files = host.documents(&args.pipeline)?;
     use_cassettes(host, &args.cassettes)?;
-    let mut outcomes = Vec::new();
-    runtime::block_on(async {
+    if args.dry_run {
+        let checks = files.iter().map(|file| check_document(host, file, args.packages, settings, printer));
+        return checks.into_iter().try_fold(Exit::Success, |exit, checked| Ok(exit.combine(checked?)));
+    }
+    let at_once = folder::at_once(host, &args.pipeline, args.side_by_side)?;
+    let outcomes = runtime::block_on(async {
         let cancellation = Cancellation::new();
         let stop = cancellation.clone();
         let interrupted = interrupt::listen(printer, move || {
             stop.request();
         })
         .context("cannot listen for signals")?;
-        for file in &files {
-            if cancellation.is_requested() {
-                break;
-            }
-            if files.len() > 1 {
+        let (cancellation, interrupted, many) = (&cancellation, &interrupted, files.len() > 1);
+        let outcomes = folder::each(&files, at_once, cancellation, |file| async move {
+            if many {
                 printer.status(Tone::Busy, "Running", file.display());
             }
-            let outcome =
-                execute(host, file, &args.streams, args.packages, settings, printer, &cancellation).await;
-            outcomes.push(outcome.judged(&interrupted));
-        }
-        anyhow::Ok(())
+            let mut outcome =
+                execute(host, &file, &args.streams, args.packages, settings, printer, cancellation).await;
+            outcome.profiled = args.profile.is_some();
+            if let (Some(page), Ok(report)) = (&args.profile, &outcome.result) {
+                let page = page.as_deref().map(|page| of_several(page, &report.pipeline, many));
+                show_profile(&report.pipeline, &report.profile, page.as_deref(), printer);
+            }
+            outcome.judged(interrupted)
+        });
+        anyhow::Ok(outcomes.await)
     })??;
+    if outcomes.len() > 1 {
+        total(&outcomes, printer);
+    }
 
     let exit = outcomes.iter().fold(Exit::Success, |exit, outcome| exit.combine(outcome.exit));
     if args.pipeline.is_dir() {
@@ -68,10 +81,36 @@ pub fn run(host: &Host, args: &RunArgs, settings: &Settings, printer: &Printer) 
     Ok(exit)
 }
 
+/// Where a pipeline's page goes: where several are run, each has its own, `profile-orders.html` for `profile.html`.
+fn of_several(page: &Path, pipeline: &str, many: bool) -> PathBuf {
+    if !many {
+        return page.to_owned();
+    }
+    let stem = page.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = page.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
+    let safe = |character: char| {
+        if character.is_alphanumeric() || "-_.".contains(character) { character } else { '_' }
+    };
+    let pipeline: String = pipeline.chars().map(safe).collect();
+    page.with_file_name(format!("{stem}-{pipeline}{}", extension.unwrap_or_default()))
+}
+
+/// Says how many pipelines went well.
+fn total(outcomes: &[Outcome], printer: &Printer) {
+    let failed = outcomes.iter().filter(|outcome| outcome.exit != Exit::Success).count();
+    let good = plural((outcomes.len() - failed) as u64, "pipeline");
+    match failed {
+        0 => printer.status(Tone::Good, "Finished", good),
+        failed => printer.status(Tone::Bad, "Failed", format_args!("{failed} of {}", outcomes.len())),
+    }
+}
+
 /// What became of one document.
 pub struct Outcome {
     file: String,
     result: Result<RunReport, Report>,
+    /// The profile is part of the result for machines.
+    profiled: bool,
     pub exit: Exit,
 }
 
@@ -86,9 +125,10 @@ pub async fn execute(
     cancellation: &Cancellation,
 ) -> Outcome {
     let progress: Arc<dyn Observer> = Arc::new(Progress::new(printer, settings.watched));
+    let (told, observer) = Told::begin(settings, progress);
     let options = RunOptions {
         streams: streams.to_vec(),
-        observer: settings.faults.before(progress),
+        observer: settings.faults.before(observer),
         cancellation: cancellation.clone(),
         packages: Downloads::options(packages, printer, settings.watched),
     };
@@ -97,17 +137,18 @@ pub async fn execute(
         Ok(document) => host.run(&document, options, &mut building).await,
         Err(error) => Err(error),
     };
+    told.end(result.as_ref().map_err(ToString::to_string));
     let file = file.display().to_string();
     match result {
         Ok(report) => {
             let exit = summarise(&report, printer);
-            Outcome { file, result: Ok(report), exit }
+            Outcome { file, result: Ok(report), profiled: false, exit }
         }
         Err(error) => {
             building.explain(&error);
             let report = Report::new(&error.into());
             printer.error(&report);
-            Outcome { file, exit: report.exit, result: Err(report) }
+            Outcome { file, exit: report.exit, profiled: false, result: Err(report) }
         }
     }
 }
@@ -121,6 +162,18 @@ fn summarise(report: &RunReport, printer: &Printer) -> Exit {
     for stream in &report.streams {
         for warning in &stream.warnings {
             printer.warning(format_args!("stream `{}`: {warning}", stream.stream));
+        }
+        for violation in &stream.violations {
+            printer.warning(format_args!("stream `{}`: {}", stream.stream, Broken(violation)));
+        }
+        if stream.records_skipped > 0 {
+            let records = plural(stream.records_skipped, "record");
+            printer.warning(format_args!("stream `{}`: {records} skipped", stream.stream));
+        }
+        if stream.records_dead_lettered > 0 {
+            let records = plural(stream.records_dead_lettered, "dead letter");
+            let next = "`rapidbyte dlq list` says why";
+            printer.warning(format_args!("stream `{}`: {records}; {next}", stream.stream));
         }
         if let Some(fault) = &stream.error {
             let report = Report::of_fault(Some(&stream.stream), fault);
@@ -152,6 +205,21 @@ fn summarise(report: &RunReport, printer: &Printer) -> Exit {
     exit
 }
 
+/// A broken rule in a sentence.
+struct Broken<'a>(&'a Violation);
+
+impl std::fmt::Display for Broken<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Violation { column, rule, action, records, samples } = self.0;
+        let done = match action {
+            RuleAction::Fail | RuleAction::Warn => "",
+            RuleAction::DropRow => ", dropped",
+        };
+        write!(f, "{} broke the contract `{rule}` of column `{column}`{done}", plural(*records, "record"))?;
+        if samples.is_empty() { Ok(()) } else { write!(f, ": {}", samples.join(", ")) }
+    }
+}
+
 impl Outcome {
     /// What did not end well because it was asked to end has the signal's exit: a compiler that the same Ctrl-C ended is
     /// not a connector that does not compile.
@@ -176,6 +244,7 @@ impl Outcome {
             bytes_written: run.map_or(0, |run| run.counters().bytes_written),
             seconds: run.map_or(0.0, |run| run.duration_ms as f64 / 1000.0),
             memory_peak_bytes: memory::peak_bytes(),
+            profile: run.filter(|_| self.profiled).map(|run| &run.profile),
             streams: run.map(|run| run.streams.iter().map(StreamJson::new).collect()).unwrap_or_default(),
             warnings: run.map(|run| run.warnings.as_slice()).unwrap_or_default(),
         }
@@ -208,6 +277,9 @@ pub struct OutcomeJson<'a> {
     seconds: f64,
     /// Of the whole process.
     memory_peak_bytes: Option<u64>,
+    /// What the stages did with their time, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<&'a RunProfile>,
     streams: Vec<StreamJson<'a>>,
     warnings: &'a [String],
 }
@@ -215,7 +287,8 @@ pub struct OutcomeJson<'a> {
 #[derive(Serialize)]
 struct StreamJson<'a> {
     stream: &'a str,
-    partition: u32,
+    /// In how many it was read side by side.
+    partitions: u32,
     status: &'static str,
     sync_mode: &'static str,
     write_mode: &'static str,
@@ -226,6 +299,9 @@ struct StreamJson<'a> {
     records_read: u64,
     records_written: u64,
     records_skipped: u64,
+    records_dead_lettered: u64,
+    retries: u32,
+    violations: &'a [Violation],
     bytes_read: u64,
     bytes_written: u64,
     checkpoints: u64,
@@ -253,7 +329,7 @@ impl<'a> StreamJson<'a> {
         let elapsed = std::time::Duration::from_millis(stream.duration_ms);
         StreamJson {
             stream: &stream.stream,
-            partition: stream.partition,
+            partitions: stream.partitions,
             status: stream.status.as_str(),
             sync_mode: stream.sync_mode.as_str(),
             write_mode: stream.write_mode.as_str(),
@@ -262,6 +338,9 @@ impl<'a> StreamJson<'a> {
             records_read: stream.counters.records_read,
             records_written: stream.counters.records_written,
             records_skipped: stream.records_skipped,
+            records_dead_lettered: stream.records_dead_lettered,
+            retries: stream.retries,
+            violations: &stream.violations,
             bytes_read: stream.counters.bytes_read,
             bytes_written: stream.counters.bytes_written,
             checkpoints: stream.checkpoints,

@@ -39,6 +39,7 @@ impl Guest for Source {
             write: None,
             transform: None,
             catalog: Some(Catalog { streams: vec![] }),
+            partition_plan: None,
         })
     }
 

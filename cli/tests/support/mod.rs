@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod bare;
+pub mod random;
 pub mod registry;
 
 use std::ffi::OsStr;
@@ -217,6 +218,8 @@ pub fn isolate(command: &mut Command, home: &Path) {
         let text = name.to_string_lossy();
         if text.starts_with("RAPIDBYTE_")
             || text.starts_with("PG")
+            || text.starts_with("OTEL_")
+            || text == "TRACEPARENT"
             || text == "NO_COLOR"
             || text == "DOCKER_CONFIG"
             || text == "CLICOLOR_FORCE"

@@ -103,6 +103,8 @@ pub(super) fn transform_request(schema: &SchemaRef, phase: RunPhase) -> Result<R
         filter: None,
         write: None,
         partition: Partition::WHOLE,
+        snapshot: None,
+        partition_key: None,
         limits: LIMITS,
         policies: Policies::default(),
     };

@@ -27,6 +27,8 @@ pub struct ReadPlan {
     /// A predicate, for sources that honour one.
     pub filter: Option<String>,
     pub partition: Partition,
+    /// A moment that another session holds open.
+    pub snapshot: Option<String>,
     pub bent: Bent,
 }
 
@@ -45,6 +47,7 @@ impl ReadPlan {
             limits: LIMITS,
             filter: None,
             partition: Partition::WHOLE,
+            snapshot: None,
             bent: Bent::default(),
         }
     }
@@ -70,6 +73,9 @@ impl ReadPlan {
         if let Some(filter) = &self.filter {
             words.push_str(&format!(" where `{filter}`"));
         }
+        if let Some(range) = &self.partition.range {
+            words.push_str(&format!(", {range}"));
+        }
         words
     }
 
@@ -84,7 +90,9 @@ impl ReadPlan {
             columns: self.columns.clone(),
             filter: self.filter.clone(),
             write: None,
-            partition: self.partition,
+            partition: self.partition.clone(),
+            snapshot: self.snapshot.clone(),
+            partition_key: None,
             limits: self.limits,
             policies: Policies::default(),
         };
@@ -94,6 +102,33 @@ impl ReadPlan {
             dry_run: self.dry_run,
             max_records: self.max_records,
         }
+    }
+}
+
+/// An instance that was asked to partition a stream, and holds open what it answered.
+pub struct Held {
+    running: Running,
+    session: u64,
+    pub plan: PartitionPlan,
+}
+
+impl Held {
+    /// How each of the ranges is read.
+    pub fn slices(&self, plan: &ReadPlan) -> Vec<ReadPlan> {
+        let count = u32::try_from(self.plan.ranges.len()).unwrap_or(u32::MAX);
+        let ranges = (0..count).zip(&self.plan.ranges);
+        ranges
+            .map(|(index, range)| ReadPlan {
+                partition: Partition { index, count, range: Some(range.clone()), floor: 0 },
+                snapshot: self.plan.snapshot.clone(),
+                ..plan.clone()
+            })
+            .collect()
+    }
+
+    /// Lets go of it.
+    pub async fn release(mut self) -> Result<(), ConnectorError> {
+        self.running.instance.close_session(self.session).await
     }
 }
 
@@ -198,6 +233,18 @@ impl Subject<'_> {
             Err(_) => self.hear(&run),
         }
         run
+    }
+
+    /// Asks for a stream in at most `count` ranges.
+    pub async fn hold(&self, plan: &ReadPlan, count: u32) -> Result<Held, ConnectorError> {
+        let mut running = self.start_idle().await?;
+        let (session, _) = running.instance.open_session(&self.config()).await?;
+        let partition = Partition { count, ..Partition::WHOLE };
+        let plan = ReadPlan { partition, ..plan.clone() };
+        let request = RunRequest { phase: RunPhase::Partition, ..plan.request() };
+        let answer = running.instance.run_session(session, request).await;
+        self.hear(&answer);
+        Ok(Held { running, session, plan: answer?.partition_plan.unwrap_or_default() })
     }
 
     /// Reads one stream of which the end is asked for before it begins.

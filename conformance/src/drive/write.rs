@@ -235,6 +235,8 @@ pub(super) fn write_request(plan: &WritePlan) -> Result<RunRequest, ConnectorErr
             update_columns: plan.update_columns.clone(),
         }),
         partition: Partition::WHOLE,
+        snapshot: None,
+        partition_key: None,
         limits: plan.limits,
         policies: plan.policies,
     };

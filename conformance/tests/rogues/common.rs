@@ -17,9 +17,9 @@ mod contract {
     };
     pub use crate::rapidbyte::connector::stream_types::{
         Catalog, CatalogStream, Cursor, CursorValue, DataErrorPolicy, NewColumnPolicy,
-        NullabilityChangePolicy, Partition, Policies, ReadSummary, RemovedColumnPolicy, RunRequest,
-        RunSummary, StreamContext, SyncMode, TransformSummary, TypeChangePolicy, WriteMode, WritePlan,
-        WriteSummary,
+        NullabilityChangePolicy, Partition, PartitionPlan, PartitionRange, Policies, ReadSummary,
+        RemovedColumnPolicy, RunRequest, RunSummary, StreamContext, SyncMode, TransformSummary,
+        TypeChangePolicy, WriteMode, WritePlan, WriteSummary,
     };
     pub use crate::rapidbyte::connector::telemetry::{
         CheckpointEvent, CheckpointKind, LogEvent, LogLevel, RecordError,
@@ -202,5 +202,5 @@ pub fn mark(kind: CheckpointKind, id: u64, cursor: Option<Cursor>) -> Result<(),
 }
 
 pub fn empty_summary(role: ConnectorRole) -> RunSummary {
-    RunSummary { role, read: None, write: None, transform: None, catalog: None }
+    RunSummary { role, read: None, write: None, transform: None, catalog: None, partition_plan: None }
 }

@@ -62,7 +62,7 @@ impl Store {
                 ));
             }
         };
-        if plan.mode == WriteMode::Replace && stream.partition != Partition::WHOLE {
+        if plan.mode == WriteMode::Replace && !stream.partition.is_whole() {
             return Err(ConnectorError::config(
                 "write_mode",
                 "one file cannot be replaced by several partitions",
@@ -166,7 +166,9 @@ impl Store {
         for name in self.disk.list(&self.staging)? {
             self.disk.remove_file(&format!("{}/{name}", self.staging))?;
         }
-        Ok(self.receipt.as_ref().and_then(StoredReceipt::receipt))
+        let receipt = self.receipt.as_ref().and_then(StoredReceipt::receipt);
+        // One of an earlier reading says nothing about this one.
+        Ok(receipt.filter(|receipt| receipt.id > self.stream.partition.floor))
     }
 
     /// Where the data of the next commit is written. Never the name that the present receipt knows: it would be published.

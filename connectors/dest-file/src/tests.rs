@@ -159,7 +159,7 @@ fn one_folder_takes_several_pipelines() {
     write(folder.path(), json!({}), orders.clone(), &[numbers(0..1)]).unwrap();
     orders.pipeline = "another".to_owned();
     write(folder.path(), json!({}), orders.clone(), &[numbers(1..2)]).unwrap();
-    orders.partition = Partition { index: 1, count: 2 };
+    orders.partition = Partition { index: 1, count: 2, ..Partition::WHOLE };
     write(folder.path(), json!({}), orders, &[numbers(2..3)]).unwrap();
     assert_eq!(
         files(folder.path()),
@@ -213,7 +213,7 @@ fn a_dry_run_changes_nothing_and_finds_what_cannot_be() {
     let error = dry(stream("orders", numbers_schema(), WriteMode::Upsert)).unwrap_err();
     assert!(error.category == ErrorCategory::Config && error.message.contains("upsert"), "{}", error.message);
     let mut partitioned = stream("orders", numbers_schema(), WriteMode::Replace);
-    partitioned.partition = Partition { index: 0, count: 2 };
+    partitioned.partition = Partition { index: 0, count: 2, ..Partition::WHOLE };
     assert_eq!(dry(partitioned).unwrap_err().category, ErrorCategory::Config);
     let mut incremental = stream("orders", numbers_schema(), WriteMode::Replace);
     incremental.sync_mode = SyncMode::Incremental;

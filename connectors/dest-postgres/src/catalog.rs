@@ -16,12 +16,14 @@ pub struct Table {
     pub kind: String,
     /// The session's role owns it, or is a member of the role that does.
     pub owned: bool,
+    /// What only the parent can change, if the table is a partition, a child or of a type: that parent.
+    pub parent: Option<String>,
     pub columns: Vec<TableColumn>,
     /// Column sets of the unique indexes that `ON CONFLICT` can use.
     pub keys: Vec<Vec<String>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TableColumn {
     pub name: String,
     /// As `format_type` writes it.
@@ -36,6 +38,20 @@ pub struct TableColumn {
     pub identity: bool,
     /// `COLLATE` clause where the collation is not the type's own.
     pub collation: Option<String>,
+    /// Must never be NULL: of the primary key or the replica identity.
+    pub identifying: bool,
+    /// Rows are assigned to partitions by it.
+    pub partitioning: bool,
+    pub dependents: Vec<Dependent>,
+}
+
+/// What would be lost or left behind if a column went or became another type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependent {
+    /// As the server describes it: `view raw.totals`.
+    pub name: String,
+    /// The server builds it anew when the column's type changes.
+    pub rebuilt: bool,
 }
 
 impl Table {
@@ -147,7 +163,9 @@ pub async fn table(session: &Session, name: &QualifiedName) -> Result<Option<Tab
     let rows = query(
         session,
         doing,
-        "SELECT c.oid, c.relkind::text, pg_has_role(c.relowner, 'USAGE') \
+        "SELECT c.oid, c.relkind::text, pg_has_role(c.relowner, 'USAGE'), coalesce(\
+            (SELECT 'table ' || i.inhparent::regclass::text FROM pg_inherits i WHERE i.inhrelid = c.oid LIMIT 1), \
+            CASE WHEN c.reloftype <> 0 THEN 'type ' || format_type(c.reloftype, NULL) END) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2",
         &[(&name.schema, Type::TEXT), (&name.name, Type::TEXT)],
     )
@@ -156,10 +174,27 @@ pub async fn table(session: &Session, name: &QualifiedName) -> Result<Option<Tab
         return Ok(None);
     };
     let oid: u32 = get(row, 0)?;
-    let mut table =
-        Table { oid, kind: get(row, 1)?, owned: get(row, 2)?, columns: Vec::new(), keys: Vec::new() };
+    let mut table = Table {
+        oid,
+        kind: get(row, 1)?,
+        owned: get(row, 2)?,
+        parent: get(row, 3)?,
+        columns: Vec::new(),
+        keys: Vec::new(),
+    };
+    let mut dependents =
+        query(session, doing, DEPENDENTS, &[(&oid, Type::OID)]).await?.into_iter().peekable();
     for row in query(session, doing, COLUMNS, &[(&oid, Type::OID)]).await? {
         let type_text: String = get(&row, 1)?;
+        let number: i32 = get(&row, 8)?;
+        let mut own = Vec::new();
+        while let Some(dependent) = dependents.peek() {
+            if get::<i32>(dependent, 0)? > number {
+                break;
+            }
+            own.push(Dependent { name: get(dependent, 1)?, rebuilt: get(dependent, 2)? });
+            dependents.next();
+        }
         table.columns.push(TableColumn {
             name: get(&row, 0)?,
             type_name: TypeName::parse(&type_text),
@@ -170,6 +205,9 @@ pub async fn table(session: &Session, name: &QualifiedName) -> Result<Option<Tab
             labels: get(&row, 5)?,
             collation: get(&row, 6)?,
             identity: get(&row, 7)?,
+            identifying: get(&row, 9)?,
+            partitioning: get(&row, 10)?,
+            dependents: own,
         });
     }
     for row in query(session, doing, KEYS, &[(&oid, Type::OID)]).await? {
@@ -184,10 +222,32 @@ const COLUMNS: &str = "\
         CASE WHEN t.typtype = 'e' THEN ARRAY(SELECT e.enumlabel::text FROM pg_enum e \
             WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) END, \
         CASE WHEN a.attcollation <> t.typcollation THEN format('COLLATE %I.%I', cn.nspname, co.collname) END, \
-        a.attidentity <> '' \
+        a.attidentity <> '', a.attnum::int4, \
+        EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND (i.indisprimary OR i.indisreplident) \
+            AND a.attnum = ANY (string_to_array(i.indkey::text, ' ')::int2[])), \
+        EXISTS (SELECT FROM pg_partitioned_table p WHERE p.partrelid = a.attrelid \
+            AND a.attnum = ANY (string_to_array(p.partattrs::text, ' ')::int2[])) \
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
         LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+/// What depends on the columns, in the order of these: all but a column's own default and the sequence it owns.
+const DEPENDENTS: &str = "\
+    SELECT DISTINCT d.refobjsubid, CASE vc.relkind WHEN 'v' THEN 'view ' || vc.oid::regclass::text \
+            WHEN 'm' THEN 'materialized view ' || vc.oid::regclass::text \
+            ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END, \
+        d.classid IN ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_statistic_ext'::regclass) \
+    FROM pg_depend d LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid \
+        LEFT JOIN pg_class vc ON vc.oid = r.ev_class \
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid > 0 \
+        AND NOT (d.classid = 'pg_attrdef'::regclass AND EXISTS (SELECT FROM pg_attrdef f \
+            WHERE f.oid = d.objid AND f.adrelid = $1 AND f.adnum = d.refobjsubid)) \
+        AND NOT (d.classid = 'pg_class'::regclass AND d.objid = $1) \
+        AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (SELECT FROM pg_class s \
+            WHERE s.oid = d.objid AND s.relkind = 'S')) \
+        AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (SELECT FROM pg_constraint k \
+            WHERE k.oid = d.objid AND k.contype = 'n')) \
+    ORDER BY 1, 2";
 
 const KEYS: &str = "\
     SELECT ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = i.indrelid \

@@ -24,8 +24,10 @@ pub struct Column {
     pub type_name: TypeName,
     /// Set for enums.
     pub enumeration: Option<Enumeration>,
-    /// Values arrive in the type's text form, are copied as text and cast by the server.
+    /// Values arrive in the text form of the stream's type, are copied as text and cast by the server.
     pub cast: bool,
+    /// Set where the table's type is another kind than the stream's: the server converts.
+    pub conversion: Option<Conversion>,
     /// How values are encoded.
     pub form: BinaryForm,
     /// NULL never comes, says the stream.
@@ -37,7 +39,35 @@ pub struct Column {
     infinities: bool,
 }
 
+/// How values of the stream's type become values of the table's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversion {
+    /// Type that values are copied as.
+    pub from: TypeName,
+    /// SQL over the copied column; fails for a value that the table's type does not hold.
+    pub sql: String,
+    /// The same over `$1`, where a value that does not fit is to become NULL.
+    pub or_null: Option<String>,
+}
+
 impl Column {
+    /// Type of the column of the load table, and whether values are converted on their way from there.
+    pub fn loaded_as(&self) -> (String, bool) {
+        match &self.conversion {
+            Some(conversion) => (conversion.from.to_string(), true),
+            None if self.cast => ("text".to_owned(), true),
+            None => (self.type_name.to_string(), false),
+        }
+    }
+
+    /// Whether rows of this column are written in the very same way as of another.
+    pub fn loads_like(&self, other: &Column) -> bool {
+        self.name == other.name
+            && self.spec() == other.spec()
+            && self.cast == other.cast
+            && self.conversion == other.conversion
+    }
+
     pub fn spec(&self) -> ColumnSpec {
         ColumnSpec { form: self.form, required: self.required, infinities: self.infinities }
     }
@@ -86,6 +116,7 @@ fn column(field: &Field, target_schema: &str) -> Result<Column, ConnectorError> 
         type_name: TypeName::of("text"),
         enumeration: None,
         cast: false,
+        conversion: None,
         form: BinaryForm::Text,
         not_null: !field.is_nullable(),
         required: !field.is_nullable(),
@@ -210,7 +241,7 @@ fn numeric(precision: u8, scale: i8) -> TypeName {
 }
 
 /// The binary form for a type that holds this one.
-pub fn widened(form: BinaryForm, table: &TypeName) -> BinaryForm {
+pub fn widened_form(form: BinaryForm, table: &TypeName) -> BinaryForm {
     match (form, table.name.as_str()) {
         (BinaryForm::Int2, "integer") => BinaryForm::Int4,
         (BinaryForm::Int2 | BinaryForm::Int4, "bigint") => BinaryForm::Int8,

@@ -6,14 +6,17 @@
 //! type_name   types as PostgreSQL writes them
 //! column      a stream's column as a table's column
 //! catalog     what the database has
-//! compare     stream against table
+//! widen       types that differ: which holds both, how values go from one to the other
+//! evolve      stream against table, under the policies of schema evolution
 //! prepare     creates what is missing; judges a dry run
+//! alter       a table that others may alter, too; applies what `evolve` planned
 //! lock        one writer per task
 //! receipt     the last checkpoint, committed with the data
 //! load        the way of rows into a table, as SQL
-//! replace     the staging table and the swap
+//! staging     the table that a replace fills, alone or with the other partitions
+//! replace     the swap that puts it in the old table's place
 //! copy        a running `COPY`
-//! writer      batches and checkpoints: the hot path
+//! writer      batches and checkpoints: the hot path; refused records among them
 //! check       `validate`
 //! limits      every bound
 //! ```
@@ -24,18 +27,21 @@
 pub mod config;
 pub mod limits;
 
+mod alter;
 mod catalog;
 mod check;
 mod column;
-mod compare;
 mod copy;
+mod evolve;
 mod load;
 mod lock;
 mod names;
 mod prepare;
 mod receipt;
 mod replace;
+mod staging;
 mod type_name;
+mod widen;
 mod writer;
 
 use std::time::Duration;
@@ -43,12 +49,13 @@ use std::time::Duration;
 use rapidbyte_postgres::Session;
 use rapidbyte_sdk::prelude::*;
 
+use crate::alter::Known;
 use crate::column::Column;
 use crate::config::Config;
 use crate::limits::GOODBYE_SECONDS;
 use crate::load::{Load, Merge};
 use crate::names::Task;
-use crate::writer::{Replace, Writer};
+use crate::writer::{Into, Replace, Writer};
 
 /// The destination.
 #[connector(destination)]
@@ -82,7 +89,7 @@ impl Destination for DestPostgres {
         let task = Task::new(stream, &self.config.schema)?;
         let session = Session::open(&self.config.connect_options()).await?;
         let result = if request.dry_run {
-            prepare::prepare(&session, &task, stream, false).await.map(|_| WriteSummary::default())
+            prepare::prepare(ctx, &session, &task, stream, false).await.map(|_| WriteSummary::default())
         } else {
             self.write(ctx, &session, &task, stream).await
         };
@@ -106,21 +113,40 @@ impl DestPostgres {
         let plan = stream.write_plan()?;
         let lock_wait = Duration::from_secs(u64::from(self.config.lock_wait_seconds));
         lock::acquire(session, task, lock_wait).await?;
-        let mut target = prepare::prepare(session, task, stream, true).await?;
-        let keep_staging = agree_on_start(ctx, session, task, plan.mode).await?;
-
-        let mut replace = None;
-        if plan.mode == WriteMode::Replace {
-            let create_sql = if keep_staging {
-                replace::fit_staging(session, task, &mut target.columns).await?;
-                None
-            } else {
-                Some(replace::create_sql(task, target.table.as_ref(), &target.columns))
-            };
-            replace = Some(Replace { create_sql, lock_wait });
+        let target = prepare::prepare(ctx, session, task, stream, true).await?;
+        let start = agree_on_start(ctx, session, task, plan.mode).await?;
+        if start == Start::Finished {
+            return nothing_more(ctx, task).await;
         }
-        let load = load(task, plan, &target.columns);
-        let mut writer = Writer::open(ctx, session, task, &target.columns, &load, replace).await?;
+
+        let policies = stream.policies;
+        let pending = target.plan.alter_sql(&task.table).is_some();
+        let mut columns = target.plan.columns.clone();
+        let into = if plan.mode == WriteMode::Replace {
+            let create_sql = staging::create_sql(task, target.table.as_ref(), &target.plan);
+            if start == Start::Shared {
+                staging::share(session, task, &create_sql, lock_wait).await?;
+            }
+            let create_sql = (start == Start::Anew).then_some(create_sql);
+            if create_sql.is_none() {
+                columns = staging::fit(session, task, &target.stream, &policies).await?;
+            }
+            Into::Staging(Replace { create_sql, stream: target.stream, policies, lock_wait })
+        } else {
+            Into::Table(Known {
+                stream: target.stream,
+                key: key(plan).to_vec(),
+                policies,
+                shape: target.shape,
+                pending,
+                lock_wait,
+            })
+        };
+        // Altering locks the table against readers: what is to be appended is gathered before that.
+        let aside = pending && policies.on_data_error == DataErrorPolicy::Fail;
+        let load = load(task, plan, &columns, aside);
+        let mut writer =
+            Writer::open(ctx, session, task, columns, load, into, policies.on_data_error).await?;
         loop {
             match ctx.next().await? {
                 Event::Batch(batch) => writer.write(&batch).await?,
@@ -138,10 +164,15 @@ impl DestPostgres {
     }
 }
 
-fn load(task: &Task, plan: &WritePlan, columns: &[Column]) -> Load {
+/// What rows are merged by; nothing where they are not.
+fn key(plan: &WritePlan) -> &[String] {
+    if matches!(plan.mode, WriteMode::Upsert | WriteMode::Merge) { &plan.primary_key } else { &[] }
+}
+
+fn load(task: &Task, plan: &WritePlan, columns: &[Column], aside: bool) -> Load {
     match plan.mode {
-        WriteMode::Append => Load::append(&task.table, columns),
-        WriteMode::Replace => Load::append(&task.staging(), columns),
+        WriteMode::Append => Load::append(&task.table, columns, aside),
+        WriteMode::Replace => Load::append(&task.staging(), columns, false),
         WriteMode::Upsert => {
             Load::merge(&task.table, columns, Merge { key: &plan.primary_key, update: None })
         }
@@ -152,37 +183,58 @@ fn load(task: &Task, plan: &WritePlan, columns: &[Column]) -> Load {
     }
 }
 
-/// Reports the receipt and settles what happens to a table that an unfinished replace has staged. Answers whether it is
-/// continued.
+/// How a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// With nothing staged.
+    Anew,
+    /// In the staging table that an earlier run of this reading has left.
+    Continued,
+    /// In the staging table of all partitions, which may be there or not.
+    Shared,
+    /// Not at all: this partition was read to its end.
+    Finished,
+}
+
+/// Reports the receipt and settles what happens to tables that an unfinished replace has staged.
 async fn agree_on_start(
     ctx: &Context,
     session: &Session,
     task: &Task,
     mode: WriteMode,
-) -> Result<bool, ConnectorError> {
+) -> Result<Start, ConnectorError> {
     let receipt = receipt::read(session, task).await?;
-    let staged = replace::staging_exists(session, task).await?;
     let continuation = match &receipt {
         Some(receipt) => Some(ctx.report_receipt(receipt).await?),
         None => None,
     };
+    let replaces = mode == WriteMode::Replace;
+    let exists = staging::exists(session, task).await?;
+    let reset = "start the stream over with `rapidbyte state reset`";
+    if replaces && task.partitions > 1 {
+        return match (&receipt, continuation) {
+            (Some(_), Some(Continuation::Restart)) => Err(ConnectorError::schema(
+                "partition_restarted",
+                format!(
+                    "partition {} of stream `{}` is to start over, but rows of it stand among those of the others; {reset}",
+                    task.partition, task.stream
+                ),
+            )),
+            (Some(_), _) if exists => Ok(Start::Continued),
+            // The partition that ended last has put all of them in place.
+            (Some(receipt), _) if receipt.complete => Ok(Start::Finished),
+            (Some(_), _) => Err(staging::lost(task)),
+            (None, _) => Ok(Start::Shared),
+        };
+    }
     // Without a receipt there is nothing to continue: the host starts over.
     let unfinished =
         matches!((&receipt, continuation), (Some(receipt), Some(Continuation::Resume)) if !receipt.complete);
-    let reset = "start the stream over with `rapidbyte state reset`";
-    match (mode, unfinished) {
-        (WriteMode::Replace, true) if staged => return Ok(true),
-        (WriteMode::Replace, true) => {
-            return Err(ConnectorError::schema(
-                "staging_lost",
-                format!(
-                    "stream `{}` is to continue an unfinished replace of {}, but what was staged for it is not in this \
-                     database; {reset}",
-                    task.stream, task.table
-                ),
-            ));
-        }
-        (_, true) if staged => {
+    if unfinished && replaces {
+        return if exists { Ok(Start::Continued) } else { Err(staging::lost(task)) };
+    }
+    if staging::any(session, task).await? {
+        if unfinished {
             return Err(ConnectorError::schema(
                 "unfinished_replace",
                 format!(
@@ -192,8 +244,21 @@ async fn agree_on_start(
                 ),
             ));
         }
-        _ if staged => replace::drop_staging(session, task).await?,
-        _ => {}
+        staging::drop_all(session, task).await?;
     }
-    Ok(false)
+    Ok(Start::Anew)
+}
+
+/// Takes the end of a partition that was read to its end before.
+async fn nothing_more(ctx: &Context, task: &Task) -> Result<WriteSummary, ConnectorError> {
+    match ctx.next().await? {
+        Event::End => Ok(WriteSummary::default()),
+        Event::Batch(_) | Event::Checkpoint(_) => Err(ConnectorError::internal(
+            "partition_finished",
+            format!(
+                "partition {} of stream `{}` goes on although its receipt says that it was read to its end",
+                task.partition, task.stream
+            ),
+        )),
+    }
 }

@@ -27,6 +27,9 @@ pub const COLUMNS_MAX: usize = 1_599;
 /// How long a failed run waits for the server to take its goodbye, so that a retry finds the lock free.
 pub const GOODBYE_SECONDS: u64 = 5;
 
+/// Characters of the reason that goes with a refused record: the server may quote a value of any size in it.
+pub const REASON_CHARS_MAX: usize = 1_000;
+
 const _: () = {
     assert!(LOCK_WAIT_SECONDS_DEFAULT <= LOCK_WAIT_SECONDS_MAX);
     assert!(MESSAGE_BUFFER_KEPT_BYTES_MAX >= MESSAGE_BYTES);

@@ -4,7 +4,7 @@
 use rapidbyte_postgres::identifier::{QualifiedName, quote, quote_list};
 
 use crate::column::Column;
-use crate::names::{LOAD_TABLE, ordinal_column};
+use crate::names::{LOAD_TABLE, OR_NULL_FUNCTION, ordinal_column};
 
 /// How rows get into a table.
 #[derive(Debug)]
@@ -16,8 +16,19 @@ pub struct Load {
     pub settle_sql: Option<String>,
     /// The temporary table's column that numbers the rows.
     pub ordinal: Option<String>,
-    /// Name and type of the columns that are cast.
-    pub casts: Vec<(String, String)>,
+    /// The columns that are converted on their way.
+    pub casts: Vec<Cast>,
+    /// Through the temporary table for no other reason than to leave the table alone meanwhile.
+    pub aside: bool,
+}
+
+/// A column whose values the server converts.
+#[derive(Debug)]
+pub struct Cast {
+    pub column: String,
+    pub type_name: String,
+    /// SQL over the load table.
+    pub sql: String,
 }
 
 /// What an upsert does with a row whose key is there already.
@@ -34,21 +45,27 @@ pub fn load_table() -> String {
 }
 
 impl Load {
-    /// Appends rows.
-    pub fn append(into: &QualifiedName, columns: &[Column]) -> Self {
-        if !columns.iter().any(|column| column.cast) {
+    /// Appends rows. `aside`: through the temporary table even where nothing is converted, so that the table itself is
+    /// touched at the checkpoint only.
+    pub fn append(into: &QualifiedName, columns: &[Column], aside: bool) -> Self {
+        if !aside && !columns.iter().any(|column| column.loaded_as().1) {
             let copy_sql = format!("COPY {into} ({}) FROM STDIN (FORMAT binary)", names(columns));
-            return Load { create_sql: None, copy_sql, settle_sql: None, ordinal: None, casts: Vec::new() };
+            return Load {
+                create_sql: None,
+                copy_sql,
+                settle_sql: None,
+                ordinal: None,
+                casts: Vec::new(),
+                aside: false,
+            };
         }
-        let list = names(columns);
-        Self::staged(
-            columns,
-            format!(
-                "INSERT INTO {into} ({list}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}",
-                cast_values(columns),
-                load_table()
-            ),
-        )
+        let settle_sql = format!(
+            "INSERT INTO {into} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}",
+            names(columns),
+            cast_values(columns),
+            load_table()
+        );
+        Load { aside, ..Self::staged(columns, settle_sql) }
     }
 
     /// Inserts rows by key. Of several rows with one key the last wins; what it leaves alone stays as the first has it,
@@ -61,7 +78,10 @@ impl Load {
             None => {
                 columns.iter().map(|c| &c.name).filter(|name| !is_key(name)).map(String::as_str).collect()
             }
-            Some(update) => update.iter().map(String::as_str).collect(),
+            Some(update) => {
+                let written = |name: &&String| columns.iter().any(|column| column.name == **name);
+                update.iter().filter(written).map(String::as_str).collect()
+            }
         };
         let action = if updated.is_empty() {
             "DO NOTHING".to_owned()
@@ -100,32 +120,45 @@ impl Load {
 
     fn staged(columns: &[Column], settle_sql: String) -> Self {
         let ordinal = ordinal_column(columns.iter().map(|column| column.name.as_str()));
-        let definitions = columns.iter().map(|column| {
-            if column.cast {
-                return format!("{} text", quote(&column.name));
+        let mut create_sql = String::new();
+        let mut definitions = Vec::with_capacity(columns.len() + 1);
+        let mut casts = Vec::new();
+        for (number, column) in columns.iter().enumerate() {
+            let (load_type, converted) = column.loaded_as();
+            let collation = if converted { "" } else { column.collation.as_deref().unwrap_or_default() };
+            definitions.push(format!("{} {load_type} {collation}", quote(&column.name)));
+            if let Some(body) = column.conversion.as_ref().and_then(|conversion| conversion.or_null.as_ref())
+            {
+                create_sql.push_str(&format!(
+                    "CREATE OR REPLACE FUNCTION {}({load_type}) RETURNS {} LANGUAGE plpgsql STABLE AS $rapidbyte$ BEGIN \
+                     RETURN {body}; EXCEPTION WHEN data_exception OR integrity_constraint_violation OR \
+                     feature_not_supported THEN RETURN NULL; END $rapidbyte$; ",
+                    or_null_function(number),
+                    column.type_name,
+                ));
             }
-            let collation = column.collation.as_deref().unwrap_or_default();
-            format!("{} {} {collation}", quote(&column.name), column.type_name)
-        });
+            if converted {
+                let type_name = column.type_name.to_string();
+                casts.push(Cast { column: column.name.clone(), type_name, sql: value(number, column) });
+            }
+        }
         let load_table = load_table();
+        create_sql.push_str(&format!(
+            "CREATE TEMPORARY TABLE {load_table} ({}, {} int8 NOT NULL) ON COMMIT DELETE ROWS",
+            definitions.join(", "),
+            quote(&ordinal)
+        ));
         Load {
-            create_sql: Some(format!(
-                "CREATE TEMPORARY TABLE {load_table} ({}, {} int8 NOT NULL) ON COMMIT DELETE ROWS",
-                definitions.collect::<Vec<_>>().join(", "),
-                quote(&ordinal)
-            )),
+            create_sql: Some(create_sql),
             copy_sql: format!(
                 "COPY {load_table} ({}, {}) FROM STDIN (FORMAT binary)",
                 names(columns),
                 quote(&ordinal)
             ),
             settle_sql: Some(settle_sql),
-            casts: columns
-                .iter()
-                .filter(|column| column.cast)
-                .map(|column| (column.name.clone(), column.type_name.to_string()))
-                .collect(),
+            casts,
             ordinal: Some(ordinal),
+            aside: false,
         }
     }
 }
@@ -136,9 +169,25 @@ pub fn names(columns: &[Column]) -> String {
 }
 
 fn cast_values(columns: &[Column]) -> String {
-    let values = columns.iter().map(|column| {
+    let values = columns.iter().enumerate().map(|(number, column)| {
         let name = quote(&column.name);
-        if column.cast { format!("{name}::{} AS {name}", column.type_name) } else { name }
+        if column.loaded_as().1 { format!("{} AS {name}", value(number, column)) } else { name }
     });
     values.collect::<Vec<_>>().join(", ")
+}
+
+/// The value of the `number`th column, from the load table.
+fn value(number: usize, column: &Column) -> String {
+    let name = quote(&column.name);
+    match &column.conversion {
+        Some(conversion) if conversion.or_null.is_some() => format!("{}({name})", or_null_function(number)),
+        Some(conversion) => conversion.sql.clone(),
+        None if column.cast => format!("{name}::{}", column.type_name),
+        None => name,
+    }
+}
+
+/// The session's function that converts the `number`th column and makes NULL of what does not fit.
+fn or_null_function(number: usize) -> String {
+    format!("pg_temp.{}", quote(&format!("{OR_NULL_FUNCTION}{number}")))
 }

@@ -11,6 +11,8 @@ const OWN_PREFIX: &str = "_rapidbyte_";
 pub const RECEIPTS: &str = "_rapidbyte_receipts";
 /// The temporary table that rows are copied into before they are merged or cast.
 pub const LOAD_TABLE: &str = "_rapidbyte_load";
+/// Functions of a session that convert a value or make it NULL, by the column's number.
+pub const OR_NULL_FUNCTION: &str = "_rapidbyte_or_null_";
 /// The column of the load table that numbers rows in the order of their arrival.
 const ORDINAL: &str = "_rapidbyte_row";
 
@@ -37,9 +39,15 @@ pub struct Task {
     pub pipeline: String,
     pub stream: String,
     pub partition: u32,
+    /// How many partitions the stream is read in.
+    pub partitions: u32,
+    /// Checkpoints up to this one belong to an earlier reading.
+    pub floor: u64,
     pub table: QualifiedName,
-    /// Of all of the above: two tasks never share a lock or a staging table.
+    /// Of pipeline, stream, partition and table: two tasks never share a lock.
     hash: u64,
+    /// Of the same without the partition: what all partitions share.
+    stream_hash: u64,
 }
 
 impl Task {
@@ -62,21 +70,26 @@ impl Task {
                 format!("stream `{}`: table names with `{OWN_PREFIX}` are Rapidbyte's own", stream.name),
             ));
         }
-        let partition = stream.partition.index;
-        let hash = hash(&[
-            b"task",
-            stream.pipeline.as_bytes(),
-            stream.name.as_bytes(),
-            &partition.to_be_bytes(),
-            schema.as_bytes(),
-            name.as_bytes(),
-        ]);
+        let hash_of = |partition: u32| {
+            hash(&[
+                b"task",
+                stream.pipeline.as_bytes(),
+                stream.name.as_bytes(),
+                &partition.to_be_bytes(),
+                schema.as_bytes(),
+                name.as_bytes(),
+            ])
+        };
+        let (hash, stream_hash) = (hash_of(stream.partition.index), hash_of(0));
         Ok(Task {
             pipeline: stream.pipeline.clone(),
             stream: stream.name.clone(),
-            partition,
+            partition: stream.partition.index,
+            partitions: stream.partition.count,
+            floor: stream.partition.floor,
             table: QualifiedName::new(schema, name),
             hash,
+            stream_hash,
         })
     }
 
@@ -90,14 +103,32 @@ impl Task {
         hash(&[b"schema", self.table.schema.as_bytes()]).cast_signed()
     }
 
-    /// Where a replace builds the new table.
+    /// Key of the lock under which the partitions of a replace agree.
+    pub fn staging_lock_key(&self) -> i64 {
+        hash(&[b"staging", &self.stream_hash.to_be_bytes()]).cast_signed()
+    }
+
+    /// Where a replace builds the new table. The partitions of one reading share it, and a session that an earlier reading
+    /// left behind does not know its name.
     pub fn staging(&self) -> QualifiedName {
-        QualifiedName::new(&self.table.schema, format!("{OWN_PREFIX}staging_{:016x}", self.hash))
+        let family = self.staging_family();
+        let name = if self.partitions > 1 { format!("{family}_{}", self.floor) } else { family };
+        QualifiedName::new(&self.table.schema, name)
+    }
+
+    /// How the names of this stream's staging tables begin, those of earlier readings included.
+    pub fn staging_family(&self) -> String {
+        format!("{OWN_PREFIX}staging_{:016x}", self.stream_hash)
+    }
+
+    /// An empty copy of the table, for the blink of an eye, to see what altering makes of it.
+    pub fn probe(&self) -> QualifiedName {
+        QualifiedName::new(&self.table.schema, format!("{OWN_PREFIX}probe_{:016x}", self.stream_hash))
     }
 
     /// A name for the `number`th index of the staging table, until it takes the place of the old one.
     pub fn staging_index(&self, number: usize) -> String {
-        format!("{OWN_PREFIX}index_{:016x}_{number}", self.hash)
+        format!("{OWN_PREFIX}index_{:016x}_{number}", self.stream_hash)
     }
 
     /// The unique index made for a key that the table has none for.
@@ -165,7 +196,7 @@ mod tests {
         let of = |pipeline: &str, stream: &str, partition: u32, schema: &str| {
             let mut context = StreamContext::new(stream, Arc::new(Schema::empty()));
             context.pipeline = pipeline.to_owned();
-            context.partition = Partition { index: partition, count: 2 };
+            context.partition = Partition { index: partition, count: 2, ..Partition::WHOLE };
             Task::new(&context, schema).unwrap().lock_key()
         };
         let keys = [
@@ -178,6 +209,20 @@ mod tests {
         for (index, key) in keys.iter().enumerate() {
             assert!(!keys[..index].contains(key));
         }
+    }
+
+    #[test]
+    fn partitions_of_one_reading_share_a_staging_table() {
+        let of = |index: u32, count: u32, floor: u64| {
+            let mut context = StreamContext::new("s", Arc::new(Schema::empty()));
+            context.partition = Partition { index, count, floor, ..Partition::WHOLE };
+            Task::new(&context, "raw").unwrap()
+        };
+        assert_eq!(of(0, 3, 7).staging(), of(2, 3, 7).staging());
+        assert_ne!(of(0, 3, 7).staging(), of(0, 3, 8).staging());
+        assert_ne!(of(0, 3, 7).staging(), of(0, 1, 7).staging());
+        assert!(of(1, 3, u64::MAX).staging().name.starts_with(&of(0, 1, 0).staging().name));
+        assert!(of(1, 3, u64::MAX).staging().name.len() <= IDENTIFIER_BYTES_MAX);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Before the first row: schema, receipts, types, table and key are looked at, and created where they are missing. The
-//! same code judges a dry run, in a transaction that may not write.
+//! same code judges a dry run, in a transaction that may not write. A table that is there is never altered here: that is
+//! for the transaction of the first rows that need it.
 
 use std::collections::HashSet;
 
@@ -10,31 +11,36 @@ use rapidbyte_sdk::prelude::*;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
+use crate::alter;
 use crate::catalog::{self, Table};
 use crate::column::{self, Column};
-use crate::compare;
+use crate::evolve::{self, Action, Plan};
 use crate::names::{RECEIPTS, Task};
 use crate::receipt;
 
 /// The target as the writer needs it.
 #[derive(Debug)]
 pub struct Target {
-    /// The stream's columns, fitted to the table where there is one.
-    pub columns: Vec<Column>,
+    /// The stream's columns as they come.
+    pub stream: Vec<Column>,
+    /// How they go into the table, and what that changes.
+    pub plan: Plan,
     /// The table as it is now. None: a replace will make it, or a dry run found none.
     pub table: Option<Table>,
+    /// The table's columns, to notice when others alter it.
+    pub shape: String,
 }
 
 /// Looks at the target and, if `apply`, creates what is missing.
 pub async fn prepare(
+    ctx: &Context,
     session: &Session,
     task: &Task,
     stream: &StreamContext,
     apply: bool,
 ) -> Result<Target, ConnectorError> {
     let plan = stream.write_plan()?;
-    refuse_policies(stream)?;
-    let mut columns = column::columns(&stream.name, &stream.schema, &task.table.schema)?;
+    let columns = column::columns(&stream.name, &stream.schema, &task.table.schema)?;
     let key = check_plan(stream, plan, &columns)?;
     let access = if apply { "WRITE" } else { "ONLY" };
     session
@@ -49,28 +55,9 @@ pub async fn prepare(
         )
         .await?;
     schema_and_receipts(session, task, apply).await?;
-    types(session, task, &columns, apply).await?;
-    let target = table(session, task, plan, key, &mut columns, apply).await?;
+    let target = table(ctx, session, task, stream, key, columns, apply).await?;
     session.execute("ending the preparation", "COMMIT").await?;
-    Ok(Target { columns, table: target })
-}
-
-/// Schema evolution is not part of this version: what would adapt is refused, not ignored.
-fn refuse_policies(stream: &StreamContext) -> Result<(), ConnectorError> {
-    let policies = &stream.policies;
-    let adapts = [
-        ("new_column", policies.new_column != NewColumnPolicy::Fail),
-        ("removed_column", policies.removed_column != RemovedColumnPolicy::Fail),
-        ("type_change", policies.type_change != TypeChangePolicy::Fail),
-        ("nullability_change", policies.nullability_change != NullabilityChangePolicy::Fail),
-    ];
-    match adapts.iter().find(|(_, adapts)| *adapts) {
-        None => Ok(()),
-        Some((axis, _)) => Err(ConnectorError::config(
-            format!("schema_evolution.{axis}"),
-            "this version of dest-postgres knows only `fail`",
-        )),
-    }
+    Ok(target)
 }
 
 /// The key that rows are merged by; none for append and replace.
@@ -79,12 +66,6 @@ fn check_plan<'a>(
     plan: &'a WritePlan,
     columns: &[Column],
 ) -> Result<&'a [String], ConnectorError> {
-    if plan.mode == WriteMode::Replace && stream.partition.count > 1 {
-        return Err(ConnectorError::config(
-            "write_mode",
-            "`replace` swaps a whole table, so its stream cannot be read in partitions",
-        ));
-    }
     if plan.mode == WriteMode::Replace && stream.sync_mode != SyncMode::FullRefresh {
         return Err(ConnectorError::config(
             "write_mode",
@@ -173,7 +154,7 @@ async fn types(
             seen.push(enumeration);
             match catalog::enum_labels(session, schema, &enumeration.name).await? {
                 Some(Some(labels)) => {
-                    if let Some(difference) = compare::label_difference(enumeration, &labels) {
+                    if let Some(difference) = evolve::label_difference(enumeration, &labels) {
                         return Err(enum_error(column, &format!("in schema `{schema}`, {difference}")));
                     }
                 }
@@ -213,38 +194,55 @@ fn enum_error(column: &Column, message: &str) -> ConnectorError {
 }
 
 async fn table(
+    ctx: &Context,
     session: &Session,
     task: &Task,
-    plan: &WritePlan,
+    stream: &StreamContext,
     key: &[String],
-    columns: &mut [Column],
+    columns: Vec<Column>,
     apply: bool,
-) -> Result<Option<Table>, ConnectorError> {
+) -> Result<Target, ConnectorError> {
+    let mode = stream.write_plan()?.mode;
     let what = format!("table {}", task.table);
     let Some(mut table) = catalog::table(session, &task.table).await? else {
-        if plan.mode == WriteMode::Replace {
-            return Ok(None);
+        types(session, task, &columns, apply).await?;
+        let (mut plan, mut created) = (Plan { columns: columns.clone(), changes: Vec::new() }, None);
+        let mut shape = String::new();
+        if apply && mode != WriteMode::Replace {
+            session.execute("creating the target table", &create_table(&task.table, &columns, key)).await?;
+            let table = catalog::table(session, &task.table).await?.ok_or_else(|| {
+                ConnectorError::internal(
+                    "table_vanished",
+                    format!("{what} is not there after it was created"),
+                )
+            })?;
+            plan = evolve::plan(&columns, key, &table, &stream.policies, &what)?;
+            if let Some(refusal) = plan.refusal(&what) {
+                return Err(refusal);
+            }
+            shape = alter::shape(session, task).await?;
+            created = Some(table);
         }
-        if !apply {
-            return Ok(None);
-        }
-        session.execute("creating the target table", &create_table(&task.table, columns, key)).await?;
-        let created = catalog::table(session, &task.table).await?;
-        let created = created.ok_or_else(|| {
-            ConnectorError::internal("table_vanished", format!("{what} is not there after it was created"))
-        })?;
-        compare::fit(columns, key, &created, &what)?;
-        return Ok(Some(created));
+        return Ok(Target { stream: columns, plan, table: created, shape });
     };
-    compare::fit(columns, key, &table, &what)?;
+    let plan = evolve::plan(&columns, key, &table, &stream.policies, &what)?;
+    // What is done to the table is told when it is done.
+    let now = plan
+        .changes
+        .iter()
+        .filter(|change| !apply || change.alteration.is_none() || change.action == Action::Refuse);
+    alter::log(ctx, &task.table, now);
+    if let Some(refusal) = plan.refusal(&what) {
+        return Err(refusal);
+    }
+    types(session, task, &plan.columns, apply).await?;
     if !key.is_empty() && !table.has_key(key) {
         if !table.owned {
             return Err(ConnectorError::permission(
                 "no_unique_index",
                 format!(
-                    "{what} has no unique index over ({}) and only its owner may create one, which `{}` needs",
-                    quote_list(key),
-                    plan.mode
+                    "{what} has no unique index over ({}) and only its owner may create one, which `{mode}` needs",
+                    quote_list(key)
                 ),
             ));
         }
@@ -253,24 +251,33 @@ async fn table(
             table.keys.push(key.to_vec());
         }
     }
-    if !apply {
-        let relation = format!("{}::oid", table.oid);
-        let rights: &[&str] = match plan.mode {
-            WriteMode::Append => &["INSERT"],
-            WriteMode::Upsert | WriteMode::Merge => &["INSERT", "UPDATE", "SELECT"],
-            WriteMode::Replace if table.owned => &[],
-            WriteMode::Replace => &["INSERT", "DELETE"],
-        };
-        for right in rights {
-            may(
-                session,
-                &format!("has_table_privilege({relation}, '{right}')"),
-                &format!("write {what}: it needs {right} on it"),
-            )
-            .await?;
-        }
+    let mut shape = String::new();
+    if apply {
+        shape = alter::shape(session, task).await?;
+    } else {
+        may_write(session, &table, mode, &what).await?;
     }
-    Ok(Some(table))
+    Ok(Target { stream: columns, plan, table: Some(table), shape })
+}
+
+async fn may_write(
+    session: &Session,
+    table: &Table,
+    mode: WriteMode,
+    what: &str,
+) -> Result<(), ConnectorError> {
+    let relation = format!("{}::oid", table.oid);
+    let rights: &[&str] = match mode {
+        WriteMode::Append => &["INSERT"],
+        WriteMode::Upsert | WriteMode::Merge => &["INSERT", "UPDATE", "SELECT"],
+        WriteMode::Replace if table.owned => &[],
+        WriteMode::Replace => &["INSERT", "DELETE"],
+    };
+    for right in rights {
+        let condition = format!("has_table_privilege({relation}, '{right}')");
+        may(session, &condition, &format!("write {what}: it needs {right} on it")).await?;
+    }
+    Ok(())
 }
 
 async fn create_key(

@@ -24,7 +24,41 @@ pub fn create_sql(task: &Task) -> String {
     )
 }
 
-/// The task's receipt.
+/// What the partitions of a reading have committed.
+#[derive(Debug)]
+pub struct Reading {
+    /// How many have a receipt.
+    pub partitions: i64,
+    /// How many of them are read to their end.
+    pub complete: i64,
+}
+
+/// Counts the receipts of all partitions of the task's reading.
+pub async fn of_reading(session: &Session, task: &Task) -> Result<Reading, ConnectorError> {
+    let (floor, partitions) = (i64::try_from(task.floor).unwrap_or(i64::MAX), i64::from(task.partitions));
+    let rows = query(
+        session,
+        "reading the partitions' receipts",
+        &format!(
+            "SELECT count(*), count(*) FILTER (WHERE complete) FROM {} \
+             WHERE pipeline = $1 AND stream = $2 AND partition_index < $3 AND checkpoint_id > $4",
+            table(task)
+        ),
+        &[
+            (&task.pipeline, Type::TEXT),
+            (&task.stream, Type::TEXT),
+            (&partitions, Type::INT8),
+            (&floor, Type::INT8),
+        ],
+    )
+    .await?;
+    match rows.first() {
+        Some(row) => Ok(Reading { partitions: get(row, 0)?, complete: get(row, 1)? }),
+        None => Ok(Reading { partitions: 0, complete: 0 }),
+    }
+}
+
+/// The task's receipt; none if the one that is there belongs to an earlier reading.
 pub async fn read(session: &Session, task: &Task) -> Result<Option<Receipt>, ConnectorError> {
     let partition = i64::from(task.partition);
     let rows = query(
@@ -49,6 +83,9 @@ pub async fn read(session: &Session, task: &Task) -> Result<Option<Receipt>, Con
     };
     let id: i64 = get(row, 0)?;
     let id = u64::try_from(id).map_err(|_| unreadable("a negative checkpoint id"))?;
+    if id <= task.floor {
+        return Ok(None);
+    }
     let (field, kind, value): (Option<String>, Option<String>, Option<String>) =
         (get(row, 1)?, get(row, 2)?, get(row, 3)?);
     let cursor = match (field, kind, value) {

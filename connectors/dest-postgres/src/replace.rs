@@ -17,88 +17,66 @@ use tokio_postgres::types::Type;
 
 use crate::catalog::{self, Table, get, query, scalar};
 use crate::column::Column;
-use crate::compare;
+use crate::evolve::{self, Change, Plan};
 use crate::load::names;
 use crate::names::Task;
-use crate::prepare::create_table;
+use crate::staging::like_sql;
 
 /// One attempt to get the exclusive lock: new readers queue behind it for so long.
 const SWAP_LOCK_ATTEMPT: Duration = Duration::from_secs(1);
 const SWAP_LOCK_PAUSE: Duration = Duration::from_millis(200);
 
-/// SQL that creates the staging table. One's own table is taken as the model, with its defaults and checks, but without
-/// its indexes: those are built when all rows are in. A table with an identity column is never exchanged, and would be
-/// copied without what fills that column.
-pub fn create_sql(task: &Task, table: Option<&Table>, columns: &[Column]) -> String {
-    let staging = task.staging();
-    let create = match table {
-        Some(table)
-            if table.owned && table.kind == "r" && !table.columns.iter().any(|column| column.identity) =>
-        {
-            format!(
-                "CREATE TABLE {staging} (LIKE {} INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)",
-                task.table
-            )
-        }
-        _ => create_table(&staging, columns, &[]),
-    };
-    let comment = format!(
-        "Rapidbyte: pipeline {}, stream {}: not finished replacing {}",
-        task.pipeline, task.stream, task.table
-    );
-    format!("{create}; COMMENT ON TABLE {staging} IS {}", quote_literal(&comment))
+/// What the stream brings, and how it may change a table.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// The columns as they come.
+    pub stream: &'a [Column],
+    pub policies: &'a Policies,
+    /// The columns as they are staged.
+    pub staged: &'a [Column],
 }
 
-pub async fn staging_exists(session: &Session, task: &Task) -> Result<bool, ConnectorError> {
-    catalog::relation_exists(session, &task.staging()).await
+/// What became of a replace.
+#[derive(Debug, Default)]
+pub struct Swapped {
+    /// Why the rows had to be moved, if they had to.
+    pub obstacle: Option<String>,
+    /// How the new table differs from the old one.
+    pub altered: Vec<Change>,
 }
 
-pub async fn drop_staging(session: &Session, task: &Task) -> Result<(), ConnectorError> {
-    session.execute("dropping what is staged", &format!("DROP TABLE IF EXISTS {}", task.staging())).await
-}
-
-/// Makes sure that rows of this stream fit into the staging table that an earlier run left.
-pub async fn fit_staging(
-    session: &Session,
-    task: &Task,
-    columns: &mut [Column],
-) -> Result<(), ConnectorError> {
-    let staging = task.staging();
-    let what = format!("table {staging}, which an unfinished replace left,");
-    match catalog::table(session, &staging).await? {
-        Some(table) => compare::fit(columns, &[], &table, &what),
-        None => Err(ConnectorError::internal("table_vanished", format!("{what} was there a moment ago"))),
-    }
-}
-
-/// Puts the staged rows in the place of the table's, within the open transaction. Answers why the rows had to be moved,
-/// if they had to.
+/// Puts the staged rows in the place of the table's, within the open transaction.
 pub async fn swap(
     session: &Session,
     task: &Task,
-    columns: &[Column],
+    incoming: &Incoming<'_>,
     lock_wait: Duration,
-) -> Result<Option<String>, ConnectorError> {
+) -> Result<Swapped, ConnectorError> {
     let staging = task.staging();
     let Some(table) = catalog::table(session, &task.table).await? else {
         rename(session, &staging, &task.table, None).await?;
-        return Ok(None);
+        return Ok(Swapped::default());
     };
-    compare::fit(&mut columns.to_vec(), &[], &table, &format!("table {}", task.table))?;
-    if let Some(obstacle) = obstacle(session, &table, &staging).await? {
-        move_rows(session, task, columns, lock_wait).await?;
-        return Ok(Some(obstacle));
+    let what = format!("table {}", task.table);
+    let plan = evolve::plan(incoming.stream, &[], &table, incoming.policies, &what)?;
+    if let Some(refusal) = plan.refusal(&what) {
+        return Err(refusal);
+    }
+    if let Some(obstacle) = obstacle(session, task, &table, &plan).await? {
+        move_rows(session, task, incoming.staged, &plan, lock_wait).await?;
+        return Ok(Swapped { obstacle: Some(obstacle), altered: plan.alterations() });
     }
     let Some(indexes) = indexes(session, &table).await? else {
-        move_rows(session, task, columns, lock_wait).await?;
-        return Ok(Some("it has indexes whose definition cannot be taken over".to_owned()));
+        move_rows(session, task, incoming.staged, &plan, lock_wait).await?;
+        let obstacle = Some("it has indexes whose definition cannot be taken over".to_owned());
+        return Ok(Swapped { obstacle, altered: plan.alterations() });
     };
     for (number, index) in indexes.iter().enumerate() {
         session.execute("building an index of the new table", &index.create_sql(task, number)).await?;
     }
-    lock_exclusively(session, task, lock_wait).await?;
+    lock_exclusively(session, task, lock_wait, "replaced").await?;
     // What the decision rests on may have changed before the lock was there.
-    let changed = obstacle(session, &table, &staging).await?.is_some()
+    let changed = obstacle(session, task, &table, &plan).await?.is_some()
         || self::indexes(session, &table).await?.as_ref() != Some(&indexes)
         || catalog::table(session, &task.table).await?.is_none_or(|now| now.oid != table.oid);
     if changed {
@@ -123,7 +101,7 @@ pub async fn swap(
     if !after.is_empty() {
         session.execute("giving the new table the old one's grants and keys", &after.join("; ")).await?;
     }
-    Ok(None)
+    Ok(Swapped { obstacle: None, altered: plan.alterations() })
 }
 
 async fn rename(
@@ -142,12 +120,21 @@ async fn move_rows(
     session: &Session,
     task: &Task,
     columns: &[Column],
+    plan: &Plan,
     lock_wait: Duration,
 ) -> Result<(), ConnectorError> {
     let (staging, table, list) = (task.staging(), &task.table, names(columns));
+    // Altered before any row is touched: pending triggers would forbid it afterwards.
+    let alter = match plan.alter_sql(table) {
+        Some(sql) => {
+            lock_exclusively(session, task, lock_wait, "altered").await?;
+            format!("{sql}; ")
+        }
+        None => String::new(),
+    };
     let sql = format!(
         "SET LOCAL lock_timeout = {}; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = 0; \
-         DELETE FROM {table}; \
+         {alter}DELETE FROM {table}; \
          INSERT INTO {table} ({list}) OVERRIDING SYSTEM VALUE SELECT {list} FROM {staging}; DROP TABLE {staging}",
         lock_wait.as_millis()
     );
@@ -156,7 +143,12 @@ async fn move_rows(
 
 /// Locks the table against readers. Never waits long at a time: readers that come while the lock is waited for would
 /// wait behind it.
-async fn lock_exclusively(session: &Session, task: &Task, wait: Duration) -> Result<(), ConnectorError> {
+pub async fn lock_exclusively(
+    session: &Session,
+    task: &Task,
+    wait: Duration,
+    to_be: &str,
+) -> Result<(), ConnectorError> {
     let started = tokio::time::Instant::now();
     let sql = format!(
         "SAVEPOINT swap; SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
@@ -176,7 +168,7 @@ async fn lock_exclusively(session: &Session, task: &Task, wait: Duration) -> Res
                     return Err(ConnectorError::transient_db(
                         "table_locked",
                         format!(
-                            "table {} could not be replaced: others have been using it for {} s without a pause",
+                            "table {} could not be {to_be}: others have been using it for {} s without a pause",
                             task.table,
                             wait.as_secs()
                         ),
@@ -255,21 +247,42 @@ async fn indexes(session: &Session, table: &Table) -> Result<Option<Vec<Index>>,
 /// What renaming would lose, if anything.
 async fn obstacle(
     session: &Session,
+    task: &Task,
     table: &Table,
-    staging: &QualifiedName,
+    plan: &Plan,
 ) -> Result<Option<String>, ConnectorError> {
     let doing = "looking at what depends on the table";
     let found: Option<String> = scalar(session, doing, OBSTACLE, &[(&table.oid, Type::OID)]).await?;
     if found.is_some() {
         return Ok(found);
     }
-    let staged = catalog::table(session, staging).await?;
+    let staging = task.staging();
+    let staged = catalog::table(session, &staging).await?;
     let staged = staged.ok_or_else(|| {
         ConnectorError::internal("table_vanished", format!("table {staging} is gone, the replace cannot end"))
     })?;
-    let old: String = scalar(session, doing, SHAPE, &[(&table.oid, Type::OID)]).await?;
     let new: String = scalar(session, doing, SHAPE, &[(&staged.oid, Type::OID)]).await?;
+    let old = expected_shape(session, task, table, plan).await?;
     Ok((old != new).then(|| "its columns, defaults or checks are not those of the stream alone".to_owned()))
+}
+
+/// What the table would look like, altered as planned: the server's own word on an empty copy of it.
+async fn expected_shape(
+    session: &Session,
+    task: &Task,
+    table: &Table,
+    plan: &Plan,
+) -> Result<String, ConnectorError> {
+    let doing = "looking at the table's columns";
+    let probe = task.probe();
+    let Some(alter) = plan.alter_sql(&probe) else {
+        return scalar(session, doing, SHAPE, &[(&table.oid, Type::OID)]).await;
+    };
+    session.execute(doing, &format!("{}; {alter}", like_sql(&probe, &task.table))).await?;
+    let oid = catalog::table(session, &probe).await?.map(|probe| probe.oid);
+    let shape: String = scalar(session, doing, SHAPE, &[(&oid, Type::OID)]).await?;
+    session.execute(doing, &format!("DROP TABLE {probe}")).await?;
+    Ok(shape)
 }
 
 async fn rows_of_text(

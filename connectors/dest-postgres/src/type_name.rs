@@ -73,6 +73,11 @@ impl TypeName {
         TypeName { modifiers: modifiers.iter().map(u32::to_string).collect(), ..Self::of(name) }
     }
 
+    /// The same type, unlimited.
+    pub fn without_modifiers(&self) -> Self {
+        TypeName { modifiers: Vec::new(), ..self.clone() }
+    }
+
     /// A type of one's own, by its exact name.
     pub fn user(schema: &str, name: &str) -> Self {
         TypeName { schema: Some(schema.to_owned()), quoted: true, ..Self::of(name) }
@@ -222,7 +227,8 @@ impl TypeName {
         own_scale >= scale && own_precision - own_scale >= precision - scale
     }
 
-    fn number(&self, index: usize) -> Option<i64> {
+    /// A modifier that is a number.
+    pub fn number(&self, index: usize) -> Option<i64> {
         self.modifiers.get(index)?.parse().ok()
     }
 }

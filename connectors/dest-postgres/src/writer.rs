@@ -1,6 +1,8 @@
 //! The hot path: batches into one open `COPY` per checkpoint, and the commit that ends it. One transaction holds the
 //! rows of a checkpoint and its receipt; whatever dies before the commit leaves nothing behind.
 
+mod isolate;
+
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -10,21 +12,36 @@ use rapidbyte_postgres::identifier::quote;
 use rapidbyte_sdk::prelude::*;
 use serde_json::json;
 
+use crate::alter::{self, Known};
 use crate::catalog::scalar;
 use crate::column::Column;
 use crate::copy::{Buffers, CopyIn};
+use crate::evolve::Change;
 use crate::limits::MESSAGE_BYTES;
 use crate::load::{Load, load_table};
 use crate::names::Task;
 use crate::receipt;
-use crate::replace;
+use crate::replace::{self, Incoming};
+use crate::staging;
 
 /// What a replace does besides loading.
 #[derive(Debug)]
 pub struct Replace {
-    /// Creates the staging table, in the first transaction. None: an earlier run's is continued.
+    /// Creates the staging table, in the first transaction. None: it is there.
     pub create_sql: Option<String>,
+    /// The stream's columns as they come.
+    pub stream: Vec<Column>,
+    pub policies: Policies,
     pub lock_wait: Duration,
+}
+
+/// Where rows go.
+#[derive(Debug)]
+pub enum Into {
+    /// A table that others may write and alter, too.
+    Table(Known),
+    /// A table that is built aside and takes the other's place.
+    Staging(Replace),
 }
 
 /// Writes one stream.
@@ -32,13 +49,21 @@ pub struct Writer<'a> {
     ctx: &'a Context,
     session: &'a Session,
     task: &'a Task,
-    columns: &'a [Column],
-    load: &'a Load,
-    replace: Option<Replace>,
+    columns: Vec<Column>,
+    /// Which of a batch's columns are written. None: all.
+    projection: Option<Vec<usize>>,
+    load: Load,
+    into: Into,
+    /// Refused records are handed over, all others written. Otherwise the first refused record ends the run.
+    isolates: bool,
     encoder: Encoder,
     buffers: Buffers,
     copy: Option<CopyIn>,
     in_transaction: bool,
+    /// Altered in the open transaction, to be told once that is committed.
+    altered: Vec<Change>,
+    /// Records that have come, the refused ones among them.
+    seen: u64,
     summary: WriteSummary,
 }
 
@@ -48,41 +73,69 @@ impl<'a> Writer<'a> {
         ctx: &'a Context,
         session: &'a Session,
         task: &'a Task,
-        columns: &'a [Column],
-        load: &'a Load,
-        replace: Option<Replace>,
+        columns: Vec<Column>,
+        load: Load,
+        into: Into,
+        on_data_error: DataErrorPolicy,
     ) -> Result<Self, ConnectorError> {
         if let Some(sql) = &load.create_sql {
             session.execute("creating the temporary table that rows are copied into", sql).await?;
         }
-        let encoder = Encoder::new(columns.iter().map(Column::spec).collect(), load.ordinal.is_some());
+        let encoder = encoder(&columns, &load);
+        let stream = match &into {
+            Into::Table(known) => &known.stream,
+            Into::Staging(replace) => &replace.stream,
+        };
+        let projection = (columns.len() < stream.len()).then(|| {
+            let written = |name: &str| columns.iter().any(|column| column.name == name);
+            (0..stream.len()).filter(|index| written(&stream[*index].name)).collect()
+        });
         Ok(Writer {
             ctx,
             session,
             task,
             columns,
+            projection,
             load,
-            replace,
+            into,
+            isolates: on_data_error != DataErrorPolicy::Fail,
             encoder,
             buffers: Buffers::default(),
             copy: None,
             in_transaction: false,
+            altered: Vec::new(),
+            seen: 0,
             summary: WriteSummary::default(),
         })
     }
 
-    /// Sends a batch's rows. The server works on them while the next batch is awaited.
+    /// Writes a batch's rows.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), ConnectorError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
         self.begin().await?;
+        let narrowed = self.projection.as_ref().map(|indices| batch.project(indices)).transpose()?;
+        let written = narrowed.as_ref().unwrap_or(batch);
+        if self.isolates {
+            self.write_isolating(batch, written).await?;
+        } else {
+            self.stream(written).await?;
+            self.summary.records += batch.num_rows() as u64;
+        }
+        self.seen += batch.num_rows() as u64;
+        self.summary.batches += 1;
+        Ok(())
+    }
+
+    /// Sends a batch's rows. The server works on them while the next batch is awaited.
+    async fn stream(&mut self, batch: &RecordBatch) -> Result<(), ConnectorError> {
         let copy = match &mut self.copy {
             Some(copy) => copy,
             None => self.copy.insert(CopyIn::start(self.session, &self.load.copy_sql, &self.buffers).await?),
         };
-        let records_before = self.summary.records;
-        let refused = |error: EncodeError| value_error(self.task, self.columns, records_before, error);
+        let (seen, columns) = (self.seen, &self.columns);
+        let refused = |error: EncodeError| value_error(self.task, columns, seen, error);
         let mut rows = self.encoder.batch(batch).map_err(refused)?;
         while rows.rows_left() > 0 {
             let mut buffer = self.buffers.take();
@@ -90,8 +143,6 @@ impl<'a> Writer<'a> {
             copy.send(self.session, buffer, bytes).await?;
             self.summary.bytes += bytes as u64;
         }
-        self.summary.records += batch.num_rows() as u64;
-        self.summary.batches += 1;
         Ok(())
     }
 
@@ -111,25 +162,53 @@ impl<'a> Writer<'a> {
             copy.finish(self.session).await?;
             self.settle().await?;
         }
-        if checkpoint.complete
-            && let Some(replace) = &self.replace
-        {
-            let obstacle = replace::swap(self.session, self.task, self.columns, replace.lock_wait).await?;
-            if let Some(obstacle) = obstacle {
-                self.ctx.log().info(
-                    "rows were replaced in place, because the table could not be exchanged",
-                    &[("table", self.task.table.name.as_str().into()), ("because", obstacle.as_str().into())],
-                );
-            }
+        let parts = self.task.partitions > 1;
+        let ends_replace = checkpoint.complete && matches!(self.into, Into::Staging(_));
+        if ends_replace && parts {
+            staging::take_turns(self.session, self.task).await?;
         }
         receipt::write(self.session, self.task, checkpoint).await?;
+        if ends_replace && (!parts || staging::is_whole(self.session, self.task).await?) {
+            self.swap().await?;
+        }
         self.session.client().batch_execute("COMMIT").await.map_err(|error| self.commit_error(&error))?;
         self.in_transaction = false;
-        self.encoder.restart_ordinals();
-        if let Some(replace) = &mut self.replace {
-            replace.create_sql = None;
+        self.committed();
+        Ok(())
+    }
+
+    /// Puts the staged rows in the table's place.
+    async fn swap(&mut self) -> Result<(), ConnectorError> {
+        let Into::Staging(replace) = &self.into else {
+            return Ok(());
+        };
+        let incoming =
+            Incoming { stream: &replace.stream, policies: &replace.policies, staged: &self.columns };
+        let swapped = replace::swap(self.session, self.task, &incoming, replace.lock_wait).await?;
+        self.altered = swapped.altered;
+        if let Some(obstacle) = swapped.obstacle {
+            self.ctx.log().info(
+                "rows were replaced in place, because the table could not be exchanged",
+                &[("table", self.task.table.name.as_str().into()), ("because", obstacle.as_str().into())],
+            );
         }
         Ok(())
+    }
+
+    /// Goes over to what holds from the second transaction on.
+    fn committed(&mut self) {
+        alter::log(self.ctx, &self.task.table, self.altered.iter());
+        let settled = matches!(&self.into, Into::Table(known) if !known.pending);
+        if settled && self.load.aside {
+            // The table is as it is to be: rows can go straight in.
+            self.load = Load::append(&self.task.table, &self.columns, false);
+            self.encoder = encoder(&self.columns, &self.load);
+        }
+        self.altered.clear();
+        self.encoder.restart_ordinals();
+        if let Into::Staging(replace) = &mut self.into {
+            replace.create_sql = None;
+        }
     }
 
     /// Ends without a last checkpoint: what came behind the last one is dropped.
@@ -147,19 +226,50 @@ impl<'a> Writer<'a> {
     }
 
     async fn begin(&mut self) -> Result<(), ConnectorError> {
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
         if self.in_transaction {
             return Ok(());
         }
-        self.session.execute("beginning", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
         self.in_transaction = true;
-        if let Some(sql) = self.replace.as_ref().and_then(|replace| replace.create_sql.as_ref()) {
-            self.session.execute("creating the staging table", sql).await?;
+        // Rows that are gathered in the temporary table touch the table when they are settled, no sooner.
+        let direct = self.isolates || self.load.settle_sql.is_none();
+        match &mut self.into {
+            Into::Table(known) if direct && !known.pending => {
+                known.check(self.session, self.task, &self.columns, &format!("{BEGIN}; ")).await
+            }
+            Into::Table(_) => {
+                self.session.execute("beginning", BEGIN).await?;
+                // A savepoint that is rolled back must not take the change with it.
+                if self.isolates { self.agree_on_table().await } else { Ok(()) }
+            }
+            Into::Staging(replace) => {
+                self.session.execute("beginning", BEGIN).await?;
+                match &replace.create_sql {
+                    Some(sql) => self.session.execute("creating the staging table", sql).await,
+                    None => Ok(()),
+                }
+            }
         }
-        Ok(())
+    }
+
+    /// Alters the table, if that is still to be done; otherwise makes sure that it is as it was.
+    async fn agree_on_table(&mut self) -> Result<(), ConnectorError> {
+        let Into::Table(known) = &mut self.into else {
+            return Ok(());
+        };
+        if known.pending {
+            self.altered = known.evolve(self.session, self.task, &self.columns).await?;
+            return Ok(());
+        }
+        known.check(self.session, self.task, &self.columns, "").await
     }
 
     /// Moves rows from the temporary table to where they belong.
-    async fn settle(&self) -> Result<(), ConnectorError> {
+    async fn settle(&mut self) -> Result<(), ConnectorError> {
+        if self.load.settle_sql.is_none() {
+            return Ok(());
+        }
+        self.agree_on_table().await?;
         let Some(sql) = &self.load.settle_sql else {
             return Ok(());
         };
@@ -182,12 +292,13 @@ impl<'a> Writer<'a> {
         let Some(ordinal) = &self.load.ordinal else {
             return error;
         };
-        for (name, type_name) in &self.load.casts {
+        for cast in &self.load.casts {
+            let (name, type_name) = (&cast.column, &cast.type_name);
             let casts = |from: i64, to: i64| {
                 format!(
-                    "ROLLBACK TO SAVEPOINT settle; SELECT count({name}::{type_name}) FROM {table} \
+                    "ROLLBACK TO SAVEPOINT settle; SELECT count({sql}) FROM {table} \
                      WHERE {ordinal} >= {from} AND {ordinal} < {to}",
-                    name = quote(name),
+                    sql = cast.sql,
                     table = load_table(),
                     ordinal = quote(ordinal),
                 )
@@ -213,7 +324,7 @@ impl<'a> Writer<'a> {
                     Ok(()) => from = middle,
                 }
             }
-            let row = self.summary.records.saturating_sub(rows.unsigned_abs()) + from.unsigned_abs() + 1;
+            let row = self.seen.saturating_sub(rows.unsigned_abs()) + from.unsigned_abs() + 1;
             return ConnectorError::data(
                 "invalid_value",
                 format!(
@@ -241,6 +352,10 @@ impl<'a> Writer<'a> {
         mapped.safe_to_retry = true;
         mapped
     }
+}
+
+fn encoder(columns: &[Column], load: &Load) -> Encoder {
+    Encoder::new(columns.iter().map(Column::spec).collect(), load.ordinal.is_some())
 }
 
 /// A value that has no binary form, by the names a person knows.

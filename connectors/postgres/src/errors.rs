@@ -110,7 +110,9 @@ impl Endpoint {
             Class::Config => ConnectorError::config("database", message).with_code(code),
             Class::Internal => ConnectorError::internal(code, message),
         };
-        let mut details = json!({ "sqlstate": sqlstate, "endpoint": self.to_string() });
+        let mut details = json!({
+            "sqlstate": sqlstate, "endpoint": self.to_string(), "server_message": error.message(),
+        });
         for (name, value) in [
             ("schema", error.schema()),
             ("table", error.table()),
@@ -154,6 +156,10 @@ impl Class {
             }
             // Query cancelled (a time-out of the server's), shut down, crashed, starting.
             "57014" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => return Self::TransientDatabase,
+            // What a trigger or a function raises is about the row that it saw.
+            "P0001" => return Self::Data,
+            // The binary form of another type: the encoder and the table disagree, no value is to blame.
+            "22P03" => return Self::Internal,
             // Statement too complex, too many columns: repeating won't help.
             "54000" | "54001" | "54011" | "54023" => return Self::Schema,
             _ => {}

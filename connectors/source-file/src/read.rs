@@ -105,7 +105,7 @@ pub async fn read(
             "files have no change log: use full_refresh or incremental",
         ));
     }
-    if stream.partition != Partition::WHOLE {
+    if !stream.partition.is_whole() {
         return Err(ConnectorError::internal("no_partitions", "source-file does not read partitions"));
     }
     let plan = Plan::new(stream)?;

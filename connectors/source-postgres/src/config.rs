@@ -8,6 +8,8 @@ use rapidbyte_postgres::{ConnectOptions, SslMode};
 use rapidbyte_sdk::prelude::*;
 use serde::Deserialize;
 
+use crate::limits::PARTITION_BYTES_MIN_DEFAULT;
+
 /// In which order a full refresh reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ConfigSchema)]
 #[serde(rename_all = "snake_case")]
@@ -67,6 +69,11 @@ pub struct Config {
     #[config(default = "auto")]
     #[serde(default)]
     pub full_refresh_order: FullRefreshOrder,
+    /// Size in bytes from which a part of a stream is worth a reader of its own. Does not hold where the stream names a
+    /// `partition_key`.
+    #[config(default = 33554432)]
+    #[serde(default = "default_partition_bytes_min")]
+    pub partition_bytes_min: u64,
     /// Seconds to wait for the server to accept the connection.
     #[config(default = 30)]
     #[serde(default = "default_connect_timeout")]
@@ -75,6 +82,10 @@ pub struct Config {
 
 fn default_application_name() -> String {
     "rapidbyte".to_owned()
+}
+
+fn default_partition_bytes_min() -> u64 {
+    PARTITION_BYTES_MIN_DEFAULT
 }
 
 impl Config {

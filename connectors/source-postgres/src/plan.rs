@@ -7,8 +7,10 @@ use rapidbyte_sdk::prelude::*;
 
 use crate::catalog::{Column, Relation};
 use crate::config::FullRefreshOrder;
+use crate::filter;
 use crate::limits::NAMES_LISTED_MAX;
 use crate::position::{CursorPosition, Position, plain_text};
+use crate::range::Range;
 
 /// What to read.
 #[derive(Debug)]
@@ -21,6 +23,10 @@ pub(crate) struct Plan {
     pub(crate) order: Order,
     /// Behind what to continue.
     pub(crate) position: Option<Position>,
+    /// The pipeline's predicate, known to be no more than that.
+    pub(crate) filter: Option<String>,
+    /// The partition's part of the stream.
+    pub(crate) range: Option<Range>,
 }
 
 /// In which order. Numbers are places in [`Plan::columns`].
@@ -91,7 +97,16 @@ pub(crate) fn plan(
     let columns = selected(relation, stream)?;
     let schema = relation.schema(&columns);
     agree(stream, &schema)?;
-    let mut plan = Plan { emitted: columns.len(), columns, schema, order: Order::Unordered, position: None };
+    let range = Range::of(relation, stream)?;
+    let mut plan = Plan {
+        emitted: columns.len(),
+        columns,
+        schema,
+        order: Order::Unordered,
+        position: None,
+        filter: stream.filter.clone(),
+        range,
+    };
     match (stream.sync_mode, &stream.cursor) {
         (SyncMode::Incremental, Some(cursor)) => by_cursor(&mut plan, relation, stream, cursor)?,
         (SyncMode::Incremental, None) => {
@@ -104,7 +119,11 @@ pub(crate) fn plan(
             let wanted = match full_refresh_order {
                 FullRefreshOrder::Always => true,
                 FullRefreshOrder::Never => false,
-                FullRefreshOrder::Auto => table_bytes >= ORDERED_REFRESH_BYTES_MIN,
+                FullRefreshOrder::Auto => {
+                    // A range over anything else would have to be sorted: it is read again instead.
+                    let sorted = plan.range.as_ref().is_none_or(|range| range.field.leads_key(relation));
+                    sorted && table_bytes >= ORDERED_REFRESH_BYTES_MIN
+                }
             };
             // A position has to be honoured, whatever is wanted now: what lies before it has been written.
             if stream.position.is_some() || (wanted && !relation.primary_key.is_empty()) {
@@ -122,13 +141,7 @@ fn refuse_unsupported(stream: &StreamContext) -> Result<(), ConnectorError> {
     if stream.sync_mode == SyncMode::Cdc {
         return refused("sync_mode", "follow changes (cdc); use `full_refresh` or `incremental`");
     }
-    if stream.filter.is_some() {
-        return refused("filter", "filter");
-    }
-    if stream.partition != Partition::WHOLE {
-        return refused("partition", "read partitions");
-    }
-    Ok(())
+    stream.filter.as_deref().map_or(Ok(()), |predicate| filter::check(&stream.name, predicate))
 }
 
 /// The columns to emit.
@@ -150,7 +163,7 @@ fn selected(relation: &Relation, stream: &StreamContext) -> Result<Vec<usize>, C
     Ok(columns)
 }
 
-fn find(relation: &Relation, stream: &StreamContext, name: &str) -> Result<usize, ConnectorError> {
+pub(crate) fn find(relation: &Relation, stream: &StreamContext, name: &str) -> Result<usize, ConnectorError> {
     relation.column_index(name).ok_or_else(|| {
         let columns = list(relation.columns.iter().map(|column| column.name.as_str()));
         ConnectorError::schema(
@@ -409,6 +422,12 @@ mod tests {
         }
     }
 
+    fn slice(field: &str, lower: CursorValue) -> StreamContext {
+        let range = PartitionRange { field: field.to_owned(), lower: Some(lower), upper: None, nulls: false };
+        let partition = Partition { index: 1, count: 2, range: Some(range), floor: 0 };
+        StreamContext { partition, ..stream() }
+    }
+
     fn code(stream: &StreamContext) -> String {
         plan(&orders(), stream, FullRefreshOrder::Auto, 0).unwrap_err().code
     }
@@ -424,6 +443,15 @@ mod tests {
         let keyless = Relation { primary_key: Vec::new(), ..orders() };
         let plan = plan(&keyless, &stream(), FullRefreshOrder::Always, 0).unwrap();
         assert_eq!(plan.order, Order::Unordered);
+    }
+
+    #[test]
+    fn ranges_are_ordered_where_the_key_leads() {
+        let order = |field: &str, value| {
+            plan(&orders(), &slice(field, value), FullRefreshOrder::Auto, u64::MAX).unwrap().order
+        };
+        assert_eq!(order("id", CursorValue::Int64(5)), Order::Key(vec![0]));
+        assert_eq!(order("note", CursorValue::Utf8("m".to_owned())), Order::Unordered);
     }
 
     #[test]
@@ -470,10 +498,13 @@ mod tests {
             code(&StreamContext { columns: vec!["id".into(), "id".into()], ..stream() }),
             "invalid_config"
         );
-        assert_eq!(code(&StreamContext { filter: Some("id > 1".into()), ..stream() }), "invalid_config");
+        assert_eq!(code(&StreamContext { filter: Some("id > 1; x".into()), ..stream() }), "filter_refused");
         assert_eq!(code(&StreamContext { sync_mode: SyncMode::Cdc, ..stream() }), "invalid_config");
-        let partition = Partition { index: 1, count: 2 };
-        assert_eq!(code(&StreamContext { partition, ..stream() }), "invalid_config");
+        let partition = Partition { index: 1, count: 2, ..Partition::WHOLE };
+        assert_eq!(code(&StreamContext { partition, ..stream() }), "no_range");
+        assert_eq!(code(&slice("nowhere", CursorValue::Int64(5))), "column_missing");
+        assert_eq!(code(&slice("id", CursorValue::Lsn(5))), "range_mismatch");
+        assert_eq!(code(&slice("ctid", CursorValue::Utf8("(5,0)".into()))), "ranges_gone");
         let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
         assert_eq!(code(&StreamContext { schema, ..stream() }), "type_changed");
     }

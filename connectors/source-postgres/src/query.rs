@@ -6,12 +6,52 @@ use rapidbyte_postgres::identifier::{quote, quote_list, quote_literal};
 use crate::catalog::{Column, Kind, Relation};
 use crate::plan::{Order, Part, Plan};
 use crate::position::{CursorPosition, Position, Values};
+use crate::range::{Field, Range, TID};
 
 /// Alias of the relation.
 const ALIAS: &str = "r";
 
 pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 pub(crate) const END: &str = "COMMIT";
+
+/// Takes the moment that another session holds open for that of this transaction.
+pub(crate) fn import(snapshot: &str) -> String {
+    format!("SET TRANSACTION SNAPSHOT {}", quote_literal(snapshot))
+}
+
+/// Keeps the relation from being truncated or rewritten, which no snapshot outlives.
+pub(crate) fn lock(relation: &Relation) -> String {
+    format!("LOCK TABLE {} IN ACCESS SHARE MODE", relation.name)
+}
+
+/// Reads nothing: the server parses and plans the predicate, and locks the relation as by [`lock`].
+pub(crate) fn probe(relation: &Relation, filter: Option<&str>) -> String {
+    let predicate = filter.map(|filter| format!(" WHERE ({filter})")).unwrap_or_default();
+    format!("SELECT FROM {} AS {ALIAS}{predicate} LIMIT 0", relation.name)
+}
+
+/// The values of a column at which to cut a sample of `percent` of the relation's blocks into `count` parts of as many
+/// records, behind the least of them. NULL is less than any value; where NULLs fill more than a part, the values are cut
+/// off from them.
+pub(crate) fn boundaries(
+    relation: &Relation,
+    column: &Column,
+    filter: Option<&str>,
+    percent: f64,
+    count: u32,
+) -> String {
+    let predicate = filter.map(|filter| format!(" WHERE ({filter})")).unwrap_or_default();
+    format!(
+        "WITH sample AS (SELECT {value} AS v FROM {relation} AS {ALIAS} TABLESAMPLE SYSTEM ({percent}) REPEATABLE (0){predicate}), \
+         lowest AS (SELECT v FROM sample WHERE v IS NOT NULL ORDER BY v LIMIT 1), \
+         tiles AS (SELECT v, pg_catalog.ntile({count}) OVER (ORDER BY v NULLS FIRST) AS n FROM sample), \
+         heads AS (SELECT DISTINCT ON (n) n, v FROM tiles ORDER BY n, v NULLS FIRST), \
+         cuts AS (SELECT DISTINCT CASE WHEN n > 1 THEN coalesce(v, (SELECT v FROM lowest)) ELSE v END AS v FROM heads) \
+         SELECT v::text FROM cuts ORDER BY cuts.v NULLS FIRST",
+        value = reference(column),
+        relation = relation.name,
+    )
+}
 
 /// `COPY … TO STDOUT` of one part.
 pub(crate) fn copy(
@@ -25,6 +65,8 @@ pub(crate) fn copy(
     let by_name = relation.kind == Kind::Table
         && plan.order == Order::Unordered
         && limit.is_none()
+        && plan.filter.is_none()
+        && plan.range.is_none()
         && !plan.columns.is_empty()
         && columns().all(|column| !column.is_read_as_text() && !column.generated);
     let source = if by_name {
@@ -52,9 +94,10 @@ pub(crate) fn select(
     }
     let mut sql = format!("SELECT {} FROM {} AS {ALIAS}", list.join(", "), relation.name);
     let (predicate, order) = part_of(relation, plan, part, position);
-    if let Some(predicate) = predicate {
+    let predicates: Vec<String> = conditions(relation, plan).chain(predicate).collect();
+    if !predicates.is_empty() {
         sql.push_str(" WHERE ");
-        sql.push_str(&predicate);
+        sql.push_str(&predicates.join(" AND "));
     }
     if !order.is_empty() {
         let names: Vec<String> = order.iter().map(|column| reference(column)).collect();
@@ -70,20 +113,56 @@ pub(crate) fn select(
 /// How many records have no value in `column`; with a cursor, only among those that are not behind it already.
 pub(crate) fn count_nulls(
     relation: &Relation,
+    plan: &Plan,
     column: &Column,
-    cursor: Option<(&Column, Option<&Position>)>,
+    cursor: Option<&Column>,
 ) -> String {
     let mut sql = format!(
         "SELECT count(*)::int8 FROM {} AS {ALIAS} WHERE {} IS NULL",
         relation.name,
         reference(column)
     );
-    if let Some((cursor, Some(Position::Cursor(CursorPosition { cursor: Some((_, text)), .. })))) = cursor {
+    for condition in conditions(relation, plan) {
+        sql.push_str(" AND ");
+        sql.push_str(&condition);
+    }
+    if let Some(cursor) = cursor
+        && let Some(Position::Cursor(CursorPosition { cursor: Some((_, text)), .. })) = &plan.position
+    {
         let cursor_name = reference(cursor);
         let literal = format!("{}::{}", quote_literal(text), cursor.cast_type);
         sql.push_str(&format!(" AND ({cursor_name} IS NULL OR {cursor_name} >= {literal})"));
     }
     sql
+}
+
+/// What holds for every part: the filter and the range.
+fn conditions(relation: &Relation, plan: &Plan) -> impl Iterator<Item = String> {
+    let filter = plan.filter.as_ref().map(|filter| format!("({filter})"));
+    let range = plan.range.as_ref().and_then(|range| within(relation, range));
+    filter.into_iter().chain(range)
+}
+
+/// None: every record is within the range.
+fn within(relation: &Relation, range: &Range) -> Option<String> {
+    let (name, cast_type, has_nulls) = match range.field {
+        Field::Tid => (format!("{ALIAS}.{TID}"), "tid", false),
+        Field::Column(index) => {
+            let column = &relation.columns[index];
+            (reference(column), column.cast_type.as_str(), !column.not_null)
+        }
+    };
+    let bound = |operator: &str, text: &Option<String>| {
+        text.as_ref().map(|text| format!("{name} {operator} {}::{cast_type}", quote_literal(text)))
+    };
+    let bounds: Vec<String> =
+        [bound(">=", &range.lower), bound("<", &range.upper)].into_iter().flatten().collect();
+    match (bounds.is_empty(), range.nulls && has_nulls) {
+        (true, true) => None,
+        (true, false) => has_nulls.then(|| format!("{name} IS NOT NULL")),
+        (false, true) => Some(format!("({} OR {name} IS NULL)", bounds.join(" AND "))),
+        (false, false) => Some(bounds.join(" AND ")),
+    }
 }
 
 /// Condition and order of one part.
@@ -215,6 +294,8 @@ mod tests {
             schema: Arc::new(Schema::empty()),
             order,
             position: None,
+            filter: None,
+            range: None,
         }
     }
 
@@ -237,6 +318,44 @@ mod tests {
         );
         let view = Relation { kind: Kind::Other, ..table() };
         assert!(copy(&view, &unordered, Part::All, None, None).starts_with("COPY (SELECT"));
+    }
+
+    #[test]
+    fn filter_and_range_hold_for_every_query() {
+        let nullable = |name: &str| Column { not_null: false, ..column(name, "text", Form::Native) };
+        let relation =
+            Relation { columns: vec![nullable("a"), column("b", "bigint", Form::Native)], ..table() };
+        let range = |field, lower: Option<&str>, upper: Option<&str>, nulls| {
+            let bound = |text: Option<&str>| text.map(str::to_owned);
+            Range { field, lower: bound(lower), upper: bound(upper), nulls }
+        };
+        let (a, b) = (Field::Column(0), Field::Column(1));
+        for (range, expected) in [
+            (range(a, None, None, true), ""),
+            (range(a, None, None, false), r#" AND r."a" IS NOT NULL"#),
+            (range(a, None, Some("m"), true), r#" AND (r."a" < 'm'::text OR r."a" IS NULL)"#),
+            (range(a, Some("m"), None, false), r#" AND r."a" >= 'm'::text"#),
+            (range(b, Some("-5"), Some("7"), true), r#" AND r."b" >= '-5'::bigint AND r."b" < '7'::bigint"#),
+            (range(b, None, None, false), ""),
+            (range(Field::Tid, Some("(5,0)"), None, false), " AND r.ctid >= '(5,0)'::tid"),
+        ] {
+            let filter = Some("a = 'x' OR b > 1".to_owned());
+            let plan = Plan { filter, range: Some(range), ..plan(&[1], Order::Key(vec![0])) };
+            let position = Position::Key(values(&[("b", "3")]));
+            assert_eq!(
+                copy(&relation, &plan, Part::All, Some(&position), None),
+                format!(
+                    r#"COPY (SELECT r."b" FROM "public"."Order" AS r WHERE (a = 'x' OR b > 1){expected} AND r."b" > '3'::bigint ORDER BY r."b") TO STDOUT (FORMAT binary)"#
+                )
+            );
+            let counted = count_nulls(&relation, &plan, &relation.columns[0], None);
+            assert!(
+                counted.ends_with(&format!(r#"r."a" IS NULL AND (a = 'x' OR b > 1){expected}"#)),
+                "{counted}"
+            );
+        }
+        let plan = Plan { filter: Some("true".to_owned()), ..plan(&[1], Order::Unordered) };
+        assert!(copy(&relation, &plan, Part::All, None, None).contains("WHERE (true))"));
     }
 
     #[test]

@@ -7,25 +7,62 @@ use tokio_postgres::types::Type;
 
 use crate::catalog::{self, Column, Relation};
 use crate::config::Config;
+use crate::filter;
 use crate::plan::{self, Order, Plan};
-use crate::position::Position;
 use crate::query;
 
-/// Opens the snapshot and plans the read in it.
+/// Opens the snapshot, or the one that the stream names, and plans the read in it.
 pub(crate) async fn open(
     session: &Session,
     config: &Config,
     request: &RunRequest,
 ) -> Result<(Relation, Plan), ConnectorError> {
     let stream = request.stream()?;
-    session.execute("starting a snapshot", query::BEGIN).await?;
+    begin(session, stream).await?;
     let relation = catalog::find(session, config, &stream.name).await?;
     let table_bytes = table_bytes(session, &relation).await?;
     let plan = plan::plan(&relation, stream, config.full_refresh_order, table_bytes)?;
+    if plan.filter.is_some() {
+        probe(session, &relation, &stream.name, plan.filter.as_deref()).await?;
+    }
     if !request.dry_run {
         refuse_nulls(session, &relation, &plan, &stream.name).await?;
     }
     Ok((relation, plan))
+}
+
+async fn begin(session: &Session, stream: &StreamContext) -> Result<(), ConnectorError> {
+    session.execute("starting a snapshot", query::BEGIN).await?;
+    let Some(snapshot) = &stream.snapshot else { return Ok(()) };
+    let imported = session.client().batch_execute(&query::import(snapshot)).await;
+    imported.map_err(|error| {
+        let gone = error.as_db_error().is_some_and(|error| {
+            // No such snapshot (older and newer servers' words for it), and its holder has just gone.
+            matches!(error.code().code(), "22023" | "42704" | "55000")
+        });
+        if !gone {
+            return session.error("taking over a snapshot", &error);
+        }
+        ConnectorError::transient_db(
+            "snapshot_gone",
+            format!(
+                "stream `{}`: {} no longer holds the snapshot `{snapshot}`: the session that opened it has ended",
+                stream.name,
+                session.endpoint()
+            ),
+        )
+    })
+}
+
+/// Has the server parse and plan the predicate, and lock the relation.
+pub(crate) async fn probe(
+    session: &Session,
+    relation: &Relation,
+    stream: &str,
+    predicate: Option<&str>,
+) -> Result<(), ConnectorError> {
+    let probed = session.client().batch_execute(&query::probe(relation, predicate)).await;
+    probed.map_err(|error| filter::server_error(session, stream, predicate, &error))
 }
 
 /// Does all but read: the server parses and plans the query.
@@ -60,16 +97,15 @@ async fn refuse_nulls(
 ) -> Result<(), ConnectorError> {
     let Order::Cursor { cursor, ties, .. } = &plan.order else { return Ok(()) };
     let cursor = plan.column(relation, *cursor);
-    let position = plan.position.as_ref();
     if ties.is_empty() {
         let remedy =
             "give the stream a `tie_breaker` (or the table a primary key), or filter them out in a view";
-        return refuse_null(session, relation, cursor, None, stream, remedy).await;
+        return refuse_null(session, relation, plan, (cursor, None), stream, remedy).await;
     }
     for tie in ties {
         let tie = plan.column(relation, *tie);
         let remedy = "choose a `tie_breaker` that always has a value";
-        refuse_null(session, relation, tie, Some((cursor, position)), stream, remedy).await?;
+        refuse_null(session, relation, plan, (tie, Some(cursor)), stream, remedy).await?;
     }
     Ok(())
 }
@@ -77,15 +113,15 @@ async fn refuse_nulls(
 async fn refuse_null(
     session: &Session,
     relation: &Relation,
-    column: &Column,
-    cursor: Option<(&Column, Option<&Position>)>,
+    plan: &Plan,
+    (column, cursor): (&Column, Option<&Column>),
     stream: &str,
     remedy: &str,
 ) -> Result<(), ConnectorError> {
     if column.not_null {
         return Ok(());
     }
-    let rows = catalog::query(session, &query::count_nulls(relation, column, cursor), &[]).await?;
+    let rows = catalog::query(session, &query::count_nulls(relation, plan, column, cursor), &[]).await?;
     let count: i64 = rows.first().map(|row| catalog::get(session, row, 0)).transpose()?.unwrap_or(0);
     if count == 0 {
         return Ok(());

@@ -4,6 +4,7 @@
 //! bounded by number, so that a source that does nothing but checkpoint cannot fill the memory either.
 //! When the sending side is dropped without [`Sender::finish`], the receiver sees [`Closed`], never an end of stream:
 //! a crashed source must not look like a finished one.
+//! Each end knows how long it has waited for the other; a clock is read only when it does.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,8 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::contract::CheckpointEvent;
+use crate::dead_letter::DeadLetters;
 use crate::frame::Frame;
 use crate::limits::CHANNEL_CHECKPOINTS_MAX;
+use crate::waiting::{Timeline, Waiting};
 
 /// What travels: frames, the checkpoints behind them, the end.
 #[derive(Debug, Clone)]
@@ -20,7 +23,20 @@ pub enum Event {
     Frame(Frame),
     /// Everything before it belongs to this checkpoint.
     Checkpoint(CheckpointEvent),
+    /// Records that the sending side refused, in their place among the others. Only ever on the way to the engine.
+    DeadLetters(DeadLetters),
     End,
+}
+
+impl Event {
+    /// What counts against the bounds, in bytes; none for what is not bounded in bytes.
+    fn footprint(&self) -> Option<u64> {
+        match self {
+            Event::Frame(frame) => Some(frame.len_bytes()),
+            Event::DeadLetters(letters) => Some(letters.frame.len() as u64),
+            Event::Checkpoint(_) | Event::End => None,
+        }
+    }
 }
 
 /// The other side is gone without having finished.
@@ -49,12 +65,13 @@ struct Queue {
     /// Id of the newest checkpoint that was taken out.
     checkpoint_taken: Option<u64>,
     end_taken: bool,
+    flow: Flow,
 }
 
 impl Queue {
     fn has_room_for(&self, bounds: &Bounds, event: &Event) -> bool {
         match event {
-            Event::Frame(_) => self.has_room_for_frame(bounds),
+            Event::Frame(_) | Event::DeadLetters(_) => self.has_room_for_frame(bounds),
             Event::Checkpoint(_) => self.checkpoints < CHANNEL_CHECKPOINTS_MAX,
             Event::End => true,
         }
@@ -77,6 +94,10 @@ struct Shared {
     room: Notify,
     /// Signalled when there is something to receive, or nobody left to send.
     ready: Notify,
+    /// The sender's waits for room.
+    waiting_for_room: Waiting,
+    /// The receiver's waits for something to receive.
+    waiting_for_events: Waiting,
 }
 
 impl Shared {
@@ -99,10 +120,13 @@ pub fn channel(bounds: Bounds) -> (Sender, Receiver) {
             receiving: false,
             checkpoint_taken: None,
             end_taken: false,
+            flow: Flow::default(),
         }),
         bounds,
         room: Notify::new(),
         ready: Notify::new(),
+        waiting_for_room: Waiting::default(),
+        waiting_for_events: Waiting::default(),
     });
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
@@ -124,6 +148,7 @@ impl Sender {
                 None => return Ok(()),
                 Some(back) => event = back,
             }
+            let _waiting = self.shared.waiting_for_room.begin();
             notified.await;
         }
     }
@@ -137,11 +162,16 @@ impl Sender {
         if !queue.has_room_for(&self.shared.bounds, &event) {
             return Ok(Some(event));
         }
+        if let Some(bytes) = event.footprint() {
+            queue.bytes += bytes;
+            queue.frames += 1;
+        }
         match &event {
             Event::Frame(frame) => {
-                queue.bytes += frame.len_bytes();
-                queue.frames += 1;
+                queue.flow.records += frame.records();
+                queue.flow.bytes += frame.len_bytes();
             }
+            Event::DeadLetters(_) => {}
             Event::Checkpoint(_) => queue.checkpoints += 1,
             Event::End => queue.finished = true,
         }
@@ -161,6 +191,7 @@ impl Sender {
                     return;
                 }
             }
+            let _waiting = self.shared.waiting_for_room.begin();
             notified.await;
         }
     }
@@ -208,6 +239,13 @@ pub struct Taken {
     pub end: bool,
 }
 
+/// What was put into a channel so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flow {
+    pub records: u64,
+    pub bytes: u64,
+}
+
 /// See [`Sender::gauge`]. Holding one keeps neither side alive.
 #[derive(Debug, Clone)]
 pub struct Gauge {
@@ -219,6 +257,23 @@ impl Gauge {
     pub fn taken(&self) -> Taken {
         let queue = self.shared.lock();
         Taken { checkpoint: queue.checkpoint_taken, end: queue.end_taken }
+    }
+}
+
+impl Gauge {
+    /// What was sent so far.
+    pub fn flow(&self) -> Flow {
+        self.shared.lock().flow
+    }
+
+    /// How long the sender has waited for room.
+    pub fn sender_waits(&self) -> Timeline {
+        self.shared.waiting_for_room.timeline()
+    }
+
+    /// How long the receiver has waited for something to receive.
+    pub fn receiver_waits(&self) -> Timeline {
+        self.shared.waiting_for_events.timeline()
     }
 }
 
@@ -250,12 +305,13 @@ impl Receiver {
     pub fn try_recv(&mut self) -> Result<Option<Event>, Closed> {
         let mut queue = self.shared.lock();
         let first = !std::mem::replace(&mut queue.receiving, true);
-        let event = match queue.events.pop_front() {
-            Some(Event::Frame(frame)) => {
-                queue.bytes -= frame.len_bytes();
-                queue.frames -= 1;
-                Ok(Some(Event::Frame(frame)))
-            }
+        let next = queue.events.pop_front();
+        if let Some(bytes) = next.as_ref().and_then(Event::footprint) {
+            queue.bytes -= bytes;
+            queue.frames -= 1;
+        }
+        let event = match next {
+            Some(event @ (Event::Frame(_) | Event::DeadLetters(_))) => Ok(Some(event)),
             Some(Event::Checkpoint(checkpoint)) => {
                 queue.checkpoints -= 1;
                 queue.checkpoint_taken = Some(checkpoint.id);
@@ -290,8 +346,14 @@ impl Receiver {
             if first {
                 self.shared.room.notify_waiters();
             }
+            let _waiting = self.shared.waiting_for_events.begin();
             notified.await;
         }
+    }
+
+    /// A view on the channel, for whoever has neither end.
+    pub fn gauge(&self) -> Gauge {
+        Gauge { shared: self.shared.clone() }
     }
 
     /// Bytes of the frames waiting now.
@@ -386,6 +448,29 @@ mod tests {
             bytes: 0,
             complete: false,
         })
+    }
+
+    #[tokio::test]
+    async fn each_end_knows_what_flowed_and_whether_it_waited() {
+        let (sender, mut receiver) = channel(Bounds { bytes_max: 1, frames_max: 1 });
+        let gauge = receiver.gauge();
+        sender.send(frame(3)).await.unwrap();
+        receiver.recv().await.unwrap();
+        assert!(gauge.sender_waits().total().is_zero() && gauge.receiver_waits().total().is_zero());
+
+        let receiving = tokio::spawn(async move { (receiver.recv().await, receiver) });
+        tokio::task::yield_now().await;
+        sender.send(frame(4)).await.unwrap();
+        let (_, mut receiver) = receiving.await.unwrap();
+        assert!(!gauge.receiver_waits().total().is_zero() && gauge.sender_waits().total().is_zero());
+
+        sender.send(frame(5)).await.unwrap();
+        let sending = tokio::spawn(async move { sender.send(frame(6)).await });
+        tokio::task::yield_now().await;
+        receiver.recv().await.unwrap();
+        sending.await.unwrap().unwrap();
+        assert!(!gauge.sender_waits().total().is_zero());
+        assert_eq!(gauge.flow(), Flow { records: 4, bytes: 18 });
     }
 
     #[tokio::test]

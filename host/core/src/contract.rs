@@ -41,7 +41,9 @@ macro_rules! words {
 pub(crate) use words;
 
 words!(ConnectorRole { Source => "source", Destination => "destination", Transform => "transform" });
-words!(RunPhase { Discover => "discover", Read => "read", Write => "write", Transform => "transform" });
+words!(RunPhase {
+    Discover => "discover", Read => "read", Write => "write", Transform => "transform", Partition => "partition",
+});
 words!(SyncMode { FullRefresh => "full_refresh", Incremental => "incremental", Cdc => "cdc" });
 words!(WriteMode { Append => "append", Replace => "replace", Upsert => "upsert", Merge => "merge" });
 words!(DataErrorPolicy { Fail => "fail", Skip => "skip", Dlq => "dlq" });
@@ -123,7 +125,7 @@ pub struct ValidationReport {
 }
 
 /// A position in a stream's order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", content = "value", rename_all = "kebab-case")]
 pub enum CursorValue {
     Int64(i64),
@@ -210,15 +212,59 @@ pub struct WritePlan {
     pub update_columns: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A part of a stream, by the values of one column.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PartitionRange {
+    pub field: String,
+    /// Inclusive. None: from the smallest.
+    pub lower: Option<CursorValue>,
+    /// Exclusive. None: to the greatest.
+    pub upper: Option<CursorValue>,
+    pub nulls: bool,
+}
+
+/// For people: `id from 100 to before 200`, `id before 100 or without a value`.
+impl fmt::Display for PartitionRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.field)?;
+        match (&self.lower, &self.upper) {
+            (None, None) => f.write_str(" of any value")?,
+            (Some(lower), None) => write!(f, " from {lower}")?,
+            (None, Some(upper)) => write!(f, " before {upper}")?,
+            (Some(lower), Some(upper)) => write!(f, " from {lower} to before {upper}")?,
+        }
+        if self.nulls { f.write_str(" or without a value") } else { Ok(()) }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Partition {
     pub index: u32,
     pub count: u32,
+    /// None: the whole stream.
+    #[serde(default)]
+    pub range: Option<PartitionRange>,
+    /// Checkpoints up to this id belong to an earlier reading of the stream.
+    #[serde(default)]
+    pub floor: u64,
 }
 
 impl Partition {
     /// The only slice of an unpartitioned stream.
-    pub const WHOLE: Partition = Partition { index: 0, count: 1 };
+    pub const WHOLE: Partition = Partition { index: 0, count: 1, range: None, floor: 0 };
+
+    /// Whether this slice is the stream.
+    pub fn is_whole(&self) -> bool {
+        self.count == 1 && self.range.is_none()
+    }
+}
+
+/// The answer of a partition phase. One range or none: not worth it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PartitionPlan {
+    /// The moment that the session holds open until it is closed.
+    pub snapshot: Option<String>,
+    pub ranges: Vec<PartitionRange>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,6 +301,12 @@ pub struct StreamContext {
     pub filter: Option<String>,
     pub write: Option<WritePlan>,
     pub partition: Partition,
+    /// Sources: read at this moment, which another session of the connector holds open.
+    #[serde(default)]
+    pub snapshot: Option<String>,
+    /// Sources, phase `partition`: the column that the user wants ranges of.
+    #[serde(default)]
+    pub partition_key: Option<String>,
     pub limits: Limits,
     pub policies: Policies,
 }
@@ -317,6 +369,8 @@ pub struct RunSummary {
     pub write: Option<WriteSummary>,
     pub transform: Option<TransformSummary>,
     pub catalog: Option<Catalog>,
+    #[serde(default)]
+    pub partition_plan: Option<PartitionPlan>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -378,5 +432,17 @@ mod tests {
         assert_eq!(shown(CursorValue::TimestampMicros(i64::MAX)), i64::MAX.to_string());
         assert_eq!(shown(CursorValue::Int64(7)), "7");
         assert_eq!(shown(CursorValue::Decimal("1.50".to_owned())), "1.50");
+    }
+
+    #[test]
+    fn ranges_are_shown_as_people_say_them() {
+        let shown = |lower: Option<i64>, upper: Option<i64>, nulls| {
+            let (lower, upper) = (lower.map(CursorValue::Int64), upper.map(CursorValue::Int64));
+            PartitionRange { field: "id".to_owned(), lower, upper, nulls }.to_string()
+        };
+        assert_eq!(shown(None, Some(-5), true), "id before -5 or without a value");
+        assert_eq!(shown(Some(-5), Some(7), false), "id from -5 to before 7");
+        assert_eq!(shown(Some(7), None, false), "id from 7");
+        assert_eq!(shown(None, None, true), "id of any value or without a value");
     }
 }

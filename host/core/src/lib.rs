@@ -5,14 +5,19 @@
 
 pub mod channel;
 pub mod contract;
+pub mod copy;
+pub mod dead_letter;
 pub mod error;
 pub mod frame;
 pub mod grants;
 pub mod limits;
 pub mod ports;
+pub mod profile;
 pub mod redact;
 pub mod sql;
 pub mod sql_type;
+pub mod telemetry;
+pub mod waiting;
 
 pub use contract::*;
 pub use error::{BackoffClass, CommitState, ConnectorError, ErrorCategory, ErrorScope};

@@ -77,6 +77,11 @@ pub const SCHEMA_FIELDS_MAX: usize = 10_000;
 /// Records a frame may claim beyond one for every bit of its body: columns of nulls take no bytes.
 pub const FRAME_RECORDS_FREE: u64 = 64 * KIB;
 
+/// Buckets of a timeline: about as many as a chart can show side by side.
+pub const TIMELINE_BUCKETS: usize = 128;
+/// Width of a timeline's first buckets: two seconds in all, then twice as much whenever it is full.
+pub const TIMELINE_BUCKET_NS_FIRST: u64 = 15_625_000;
+
 /// Component file: the largest language runtimes are below 40 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 256 * MIB;
 
@@ -88,5 +93,6 @@ const _: () = {
     assert!(HOST_MEMORY_BYTES < MEMORY_BYTES_MIN);
     assert!((CHANNEL_CHECKPOINTS_MAX + CHECKPOINTS_UNCONFIRMED_MAX) as u64 * 1024 < RESET_ID_STEP);
     assert!(RESET_ID_STEP * 1024 < CHECKPOINT_ID_MAX);
+    assert!(TIMELINE_BUCKETS.is_multiple_of(2));
     assert!(CURSOR_BYTES_MAX <= STATE_VALUE_BYTES_MAX);
 };

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::{Receiver, Sender};
 use crate::contract::*;
+use crate::dead_letter::{DeadLetterFilter, DeadLetterGroup, DeadLetters, StoredDeadLetters};
 use crate::error::ConnectorError;
 use crate::frame::Frame;
+use crate::waiting::Waiting;
 
 // ---- Connectors -----------------------------------------------------------------------------------
 
@@ -39,6 +41,12 @@ pub trait Instance: Send {
 
     /// The most memory the instance has used so far, in bytes.
     fn memory_bytes_peak(&self) -> u64;
+
+    /// How long it has waited for what it talks to outside of the pipeline, where somebody counts that. Goes on being
+    /// counted while the instance runs.
+    fn remote_waits(&self) -> Option<Arc<Waiting>> {
+        None
+    }
 }
 
 /// What one instance is given.
@@ -155,6 +163,14 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    pub const ALL: [RunStatus; 5] =
+        [RunStatus::Running, RunStatus::Succeeded, RunStatus::Failed, RunStatus::Stopped, RunStatus::Crashed];
+
+    /// The status with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             RunStatus::Running => "running",
@@ -180,6 +196,14 @@ pub struct RunRecord {
     pub error: Option<String>,
 }
 
+/// Which runs of the history are meant; what is none does not restrict.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    pub pipeline: Option<String>,
+    pub stream: Option<String>,
+    pub status: Option<RunStatus>,
+}
+
 /// One saved position with what it belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedPosition {
@@ -192,6 +216,9 @@ pub enum StateError {
     /// Another live process runs this stream.
     #[error("stream `{stream}` of pipeline `{pipeline}` is being run by {holder}")]
     Busy { pipeline: String, stream: String, holder: String },
+    /// The run's claim belongs to somebody else by now: this process was taken for dead, and may write no more for it.
+    #[error("stream `{stream}` of pipeline `{pipeline}` was taken over by {holder}")]
+    TakenOver { pipeline: String, stream: String, holder: String },
     /// The state was written by a newer version.
     #[error("state at `{location}` has schema version {found}, this version knows up to {known}")]
     TooNew { location: String, found: i64, known: i64 },
@@ -209,7 +236,7 @@ pub trait StateStore: Send + Sync {
     /// Claims the one running sync of (pipeline, stream) and opens its row of history. A claim of a dead process is taken
     /// over, its row marked crashed.
     async fn begin_run(&self, pipeline: &str, stream: &str) -> Result<i64, StateError>;
-    /// Closes the row and frees the claim.
+    /// Closes the row and frees the claim. Refused with [`StateError::TakenOver`] where the claim is another's by now.
     async fn finish_run(
         &self,
         run_id: i64,
@@ -220,7 +247,8 @@ pub trait StateStore: Send + Sync {
 
     /// The newest saved checkpoint of a task.
     async fn last_checkpoint(&self, key: &TaskKey) -> Result<Option<SavedCheckpoint>, StateError>;
-    /// Saves a checkpoint together with the run's counters so far. Refuses one that is not newer than the last.
+    /// Saves a checkpoint together with the run's counters so far, and settles the pending dead letters before it. Refuses
+    /// one that is not newer than the last, and with [`StateError::TakenOver`] a run whose claim is another's by now.
     async fn save_checkpoint(
         &self,
         run_id: i64,
@@ -229,14 +257,42 @@ pub trait StateStore: Send + Sync {
         counters: RunCounters,
     ) -> Result<(), StateError>;
 
+    /// Keeps dead letters as pending. Refused with [`StateError::TakenOver`] where the run's claim is another's by now.
+    async fn add_dead_letters(
+        &self,
+        run_id: i64,
+        key: &TaskKey,
+        letters: &DeadLetters,
+    ) -> Result<(), StateError>;
+    /// At the start of a task, whose stream this process has claimed: what is pending with `after` below `committed` is
+    /// settled (the destination had committed it and the process died before that was saved), the rest is dropped, since
+    /// those records are read again.
+    async fn resolve_dead_letters(&self, key: &TaskKey, committed: Option<u64>) -> Result<(), StateError>;
+    /// Settled dead letters with an id above `behind`, by id, at most `limit` batches of them.
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        behind: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredDeadLetters>, StateError>;
+    /// Settled dead letters of a pipeline (none: of all), counted, ordered by pipeline, stream, origin and code.
+    async fn dead_letter_groups(&self, pipeline: Option<&str>) -> Result<Vec<DeadLetterGroup>, StateError>;
+    /// Forgets settled dead letters, as after a replay. Unknown ids are none.
+    async fn forget_dead_letters(&self, ids: &[i64]) -> Result<(), StateError>;
+
     /// Every saved position of a pipeline (none: of all), ordered by key.
     async fn positions(&self, pipeline: Option<&str>) -> Result<Vec<SavedPosition>, StateError>;
     /// The newest runs first.
-    async fn runs(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<RunRecord>, StateError>;
+    async fn history(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRecord>, StateError>;
+    /// The newest runs of a pipeline (none: of all) first.
+    async fn runs(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<RunRecord>, StateError> {
+        self.history(&RunFilter { pipeline: pipeline.map(str::to_owned), ..RunFilter::default() }, limit)
+            .await
+    }
     /// Forgets the positions of a pipeline's stream (none: of all its streams that state knows) so that the next run starts
     /// over, also against the destination's receipt; a stream named here is reset even if state knows nothing of it. The
-    /// connectors' own state of the stream (none: of the whole pipeline) goes too. Answers what was reset. Refused while
-    /// a live process runs it.
+    /// connectors' own state of the stream (none: of the whole pipeline) goes too, and so do pending dead letters; settled
+    /// ones stay. Answers what was reset. Refused while a live process runs it.
     async fn reset(&self, pipeline: &str, stream: Option<&str>) -> Result<Vec<TaskKey>, StateError>;
 
     async fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, StateError>;
@@ -272,6 +328,33 @@ pub enum RunEvent<'a> {
     CheckpointSaved {
         key: &'a TaskKey,
         checkpoint: &'a SavedCheckpoint,
+    },
+    /// A connector is ready to be started.
+    PluginLoaded {
+        /// Name and version: `source-postgres@1.0.0`.
+        connector: &'a str,
+        duration_ms: u64,
+        /// Its compiled code was there already.
+        cached: bool,
+    },
+    /// The host has handed a batch from one connector to the next.
+    BatchMoved {
+        key: &'a TaskKey,
+        /// The connector that made it, as `source-postgres@1.0.0`.
+        from: &'a str,
+        /// The connector that takes it.
+        to: &'a str,
+        records: u64,
+        bytes: u64,
+        /// From when the host took it until the next connector's channel had room for it.
+        duration_us: u64,
+    },
+    /// Records were refused and passed over, or set aside as dead letters.
+    RecordsFailed {
+        key: &'a TaskKey,
+        /// Who refused them.
+        connector: &'a str,
+        records: u64,
     },
     Log {
         key: Option<&'a TaskKey>,

@@ -96,7 +96,7 @@ pub async fn check(
     );
     let (source_item, found) = source;
     items.push(source_item);
-    for transform in &connectors.transforms {
+    for transform in connectors.transforms.iter().flatten() {
         items.push(validate(spec, transform, ConnectorRole::Transform, ports).await.0);
     }
     let (destination_item, destination) = destination;

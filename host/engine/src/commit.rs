@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rapidbyte_core::dead_letter::DeadLetters;
 use rapidbyte_core::limits::{CHECKPOINT_ID_MAX, CHECKPOINTS_UNCONFIRMED_MAX};
 use rapidbyte_core::ports::{RunCounters, SavedCheckpoint, StateStore, TaskKey};
 use rapidbyte_core::{CheckpointEvent, CheckpointKind, ConnectorError, Cursor};
@@ -16,11 +17,42 @@ use rapidbyte_core::{CheckpointEvent, CheckpointKind, ConnectorError, Cursor};
 use crate::error::Fault;
 use crate::resume::{Receipt, Start};
 
-/// The book of one task.
+/// What all tasks of a stream's run have moved: the state keeps the sum.
+#[derive(Debug, Default)]
+pub(crate) struct StreamTotals(Mutex<BTreeMap<u32, RunCounters>>);
+
+impl StreamTotals {
+    /// Takes over how far a partition is, and answers the sum over all.
+    fn publish(&self, partition: u32, counters: RunCounters) -> RunCounters {
+        let mut parts = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        parts.insert(partition, counters);
+        let mut sum = RunCounters::default();
+        parts.values().for_each(|part| sum.add(part));
+        sum
+    }
+
+    /// How far a partition was when its last attempt ended.
+    pub fn of(&self, partition: u32) -> RunCounters {
+        let parts = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        parts.get(&partition).copied().unwrap_or_default()
+    }
+
+    pub fn sum(&self) -> RunCounters {
+        let parts = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut sum = RunCounters::default();
+        parts.values().for_each(|part| sum.add(part));
+        sum
+    }
+}
+
+/// The book of one attempt at a task.
 pub(crate) struct Ledger {
     key: TaskKey,
     run_id: i64,
     state: Arc<dyn StateStore>,
+    totals: Arc<StreamTotals>,
+    /// What earlier attempts have moved.
+    before: RunCounters,
     book: Mutex<Book>,
     /// One confirmation at a time, in order.
     confirming: tokio::sync::Mutex<()>,
@@ -39,7 +71,8 @@ struct Book {
     counters: RunCounters,
     saves: u64,
     records_skipped: u64,
-    /// Of those, the ones that the destination was handed and did not write.
+    records_dead: u64,
+    /// Of both, the ones that the destination was handed and did not write.
     records_refused: u64,
 }
 
@@ -76,8 +109,10 @@ pub(crate) struct Saved {
 }
 
 impl Ledger {
-    pub fn new(key: TaskKey, run_id: i64, state: Arc<dyn StateStore>) -> Self {
-        Ledger { key, run_id, state, book: Mutex::default(), confirming: tokio::sync::Mutex::default() }
+    pub fn new(key: TaskKey, run_id: i64, state: Arc<dyn StateStore>, totals: Arc<StreamTotals>) -> Self {
+        let before = totals.of(key.partition);
+        let book = Mutex::new(Book { counters: before, ..Book::default() });
+        Ledger { key, run_id, state, totals, before, book, confirming: tokio::sync::Mutex::default() }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -116,13 +151,19 @@ impl Ledger {
     pub async fn begin(&self, start: &Start) -> Result<(), Fault> {
         if let Some(adopt) = &start.adopt {
             let adopt = SavedCheckpoint { saved_at: now(), ..adopt.clone() };
-            let saved =
-                self.state.save_checkpoint(self.run_id, &self.key, &adopt, RunCounters::default()).await;
+            let saved = self.state.save_checkpoint(self.run_id, &self.key, &adopt, self.totals.sum()).await;
             saved.map_err(|error| Fault::state(&error))?;
         }
+        // Dead letters of what was not committed come again with their records.
+        let committed = start.committed.as_ref().map(|committed| committed.id);
+        let resolved = self.state.resolve_dead_letters(&self.key, committed).await;
+        resolved.map_err(|error| Fault::state(&error))?;
         let mut book = self.book();
         book.next_id = start.last_id + 1;
         book.committed = start.committed.clone();
+        if start.done {
+            book.confirmed = committed;
+        }
         Ok(())
     }
 
@@ -156,6 +197,23 @@ impl Ledger {
         Ok(Some(id))
     }
 
+    /// The newest id that was given to a checkpoint, by this attempt or before.
+    pub fn newest_id(&self) -> u64 {
+        self.book().next_id.saturating_sub(1)
+    }
+
+    /// The newest id that the destination has confirmed, to this attempt or before.
+    pub fn confirmed_id(&self) -> u64 {
+        let book = self.book();
+        book.confirmed.or(book.committed.as_ref().map(|committed| committed.id)).unwrap_or(0)
+    }
+
+    /// Keeps refused records until the checkpoint that covers them.
+    pub async fn add_dead_letters(&self, letters: &DeadLetters) -> Result<(), Fault> {
+        let added = self.state.add_dead_letters(self.run_id, &self.key, letters).await;
+        added.map_err(|error| Fault::state(&error))
+    }
+
     /// The cursor of a stamped checkpoint and whether it ends the stream; none if there is no such checkpoint.
     pub fn entry(&self, id: u64) -> Option<(Option<Cursor>, bool)> {
         self.book().open.get(&id).map(|entry| (entry.cursor.clone(), entry.complete))
@@ -168,10 +226,14 @@ impl Ledger {
         }
     }
 
-    /// Counts refused records that the policy lets pass over.
-    pub fn skip(&self, records: u64, by_destination: bool) {
+    /// Counts refused records that the policy lets pass over, or that became dead letters.
+    pub fn refuse(&self, records: u64, by_destination: bool, dead: bool) {
         let mut book = self.book();
-        book.records_skipped += records;
+        if dead {
+            book.records_dead += records;
+        } else {
+            book.records_skipped += records;
+        }
         if by_destination {
             book.records_refused += records;
         }
@@ -208,8 +270,9 @@ impl Ledger {
                 ));
             };
             let mut counters = book.counters;
-            counters.records_written = entry.delivered.records.saturating_sub(book.records_refused);
-            counters.bytes_written = entry.delivered.bytes;
+            let delivered = entry.delivered.records.saturating_sub(book.records_refused);
+            counters.records_written = self.before.records_written + delivered;
+            counters.bytes_written = self.before.bytes_written + entry.delivered.bytes;
             let checkpoint = SavedCheckpoint {
                 id,
                 cursor: entry.cursor.clone(),
@@ -220,7 +283,8 @@ impl Ledger {
             (checkpoint, counters)
         };
         before();
-        let saved = self.state.save_checkpoint(self.run_id, &self.key, &checkpoint, counters).await;
+        let sum = self.totals.publish(self.key.partition, counters);
+        let saved = self.state.save_checkpoint(self.run_id, &self.key, &checkpoint, sum).await;
         saved.map_err(|error| Refusal::State(Fault::state(&error)))?;
         let mut book = self.book();
         book.open = book.open.split_off(&(id + 1));
@@ -257,12 +321,19 @@ impl Ledger {
         })
     }
 
-    pub fn counters(&self) -> RunCounters {
-        self.book().counters
+    /// What this attempt and those before it have moved; from here on it counts for the stream.
+    pub fn close(&self) -> RunCounters {
+        let counters = self.book().counters;
+        self.totals.publish(self.key.partition, counters);
+        counters
     }
 
     pub fn records_skipped(&self) -> u64 {
         self.book().records_skipped
+    }
+
+    pub fn records_dead(&self) -> u64 {
+        self.book().records_dead
     }
 
     /// How many checkpoints were saved.
@@ -277,6 +348,13 @@ pub(crate) enum Refusal {
     Destination(ConnectorError),
     /// The data is committed; the state cannot be written. The receipt tells the next run.
     State(Fault),
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Seconds since the epoch.
@@ -304,7 +382,7 @@ mod tests {
         let store = SqliteStore::open(&folder.path().join("state.db")).unwrap();
         let key = TaskKey { pipeline: "p".into(), stream: "s".into(), partition: 0 };
         let run_id = store.begin_run("p", "s").await.unwrap();
-        let ledger = Ledger::new(key, run_id, Arc::new(store.clone()));
+        let ledger = Ledger::new(key, run_id, Arc::new(store.clone()), Arc::default());
         ledger.book().next_id = last_id + 1;
         Desk { ledger, store, _folder: folder }
     }
@@ -362,8 +440,8 @@ mod tests {
         }
         let counters = desk.confirm(1, Some(2)).await.unwrap().counters;
         assert_eq!((counters.records_read, counters.records_written, counters.bytes_written), (30, 10, 1000));
-        desk.ledger.skip(3, true);
-        desk.ledger.skip(2, false);
+        desk.ledger.refuse(3, true, false);
+        desk.ledger.refuse(2, false, false);
         let counters = desk.confirm(2, Some(2)).await.unwrap().counters;
         assert_eq!((counters.records_written, desk.ledger.records_skipped()), (22, 5));
         assert!(desk.ledger.is_complete());
@@ -409,7 +487,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("state.db")).unwrap();
         let key = TaskKey { pipeline: "p".into(), stream: "s".into(), partition: 0 };
-        let ledger = Ledger::new(key, 1, Arc::new(store));
+        let ledger = Ledger::new(key, 1, Arc::new(store), Arc::default());
         let receipt = Receipt { id: 1, cursor: None, complete: false };
         ledger.note_receipt(receipt.clone()).unwrap();
         assert_eq!(ledger.note_receipt(receipt.clone()).unwrap_err().code, "receipt_twice");

@@ -57,6 +57,11 @@ impl Fault {
         Fault { origin, by: by.into(), error }
     }
 
+    /// Nobody else's.
+    pub fn of_engine(error: ConnectorError) -> Self {
+        Fault::new(Origin::Engine, "engine", error)
+    }
+
     pub(crate) fn state(error: &StateError) -> Self {
         Fault::new(Origin::State, "state", state_error(error))
     }
@@ -66,6 +71,7 @@ impl Fault {
 pub(crate) fn state_error(error: &StateError) -> ConnectorError {
     let (category, code) = match error {
         StateError::Busy { .. } => (ErrorCategory::TransientDb, "stream_busy"),
+        StateError::TakenOver { .. } => (ErrorCategory::Internal, "stream_taken_over"),
         StateError::TooNew { .. } => (ErrorCategory::Config, "state_too_new"),
         StateError::Unavailable { .. } => (ErrorCategory::Internal, "state_unavailable"),
     };
@@ -113,9 +119,15 @@ pub enum Place {
     /// None: there is no key where one is needed.
     PrimaryKey(Option<String>),
     UpdateColumn(String),
-    DataErrors,
+    PartitionKey,
     /// Index into the pipeline's transforms.
     Transform(usize),
+    /// One of a transform's operations, and the key in it.
+    Operation { transform: Option<usize>, operation: usize, key: Option<&'static str> },
+    /// Index into the pipeline's contracts.
+    Contract(usize),
+    RequiredColumn { contract: usize, column: usize },
+    ContractRule { contract: usize, rule: usize, key: Option<&'static str> },
     Streams,
 }
 

@@ -25,6 +25,7 @@
 //! - [`check`] does all that can be done without moving anything and answers a [`CheckReport`].
 //! - [`discover`] answers the source's catalog.
 
+mod breaker;
 mod cancel;
 mod check;
 mod commit;
@@ -33,27 +34,38 @@ mod error;
 mod instance;
 mod limits;
 mod memory;
+mod partition;
 mod plan;
+mod profile;
 mod pump;
 mod report;
 mod resume;
+mod retry;
 mod run;
 mod schema;
 mod services;
 mod shared;
 mod spec;
 mod stage;
+mod steps;
+mod stream;
 mod survey;
 mod task;
 
+pub use breaker::BreakerPolicy;
 pub use cancel::{CancelLevel, Cancellation};
 pub use check::{CheckItem, CheckReport, CheckStatus, CheckSubject, check};
 pub use error::{Fault, Origin, Place, PlanError, Problem};
 pub use memory::MemoryPlan;
-pub use plan::{PlanOptions, RunPlan, Task, TransformStep, plan};
+pub use plan::{
+    ContractPlan, PlanOptions, REPLAY_PARTITION, RuleAction, RunPlan, Split, StepKind, Task, TransformStep, plan,
+};
 pub use report::{RunReport, StreamReport};
+pub use retry::{Backoff, RetryPolicy};
 pub use run::run;
 pub use spec::{
-    Connectors, PipelineSpec, Plugged, Ports, ResourceSpec, Selection, StreamSpec, TransformSpec,
+    Connectors, ContractRule, ContractSpec, OnViolation, PipelineSpec, Plugged, Ports, RequiredColumn,
+    ResourceSpec, Selection, StreamSpec, TransformKind, TransformSpec,
 };
+pub use steps::Violation;
 pub use survey::discover;

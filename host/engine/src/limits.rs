@@ -15,3 +15,17 @@ pub const SUGGESTION_EDITS_MAX: usize = 3;
 pub const NAMES_SHOWN_MAX: usize = 8;
 /// Warnings kept of one stream; the rest is counted.
 pub const WARNINGS_MAX: usize = 64;
+/// How much sooner an error of backoff class `fast` is tried again, and how much later one of class `slow`.
+pub const BACKOFF_CLASS_FACTOR: u64 = 4;
+/// The longest that a server's own `retry-after` is waited for: beyond an hour the next scheduled run is the better retry.
+pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
+/// Records before a rate of refused ones means anything.
+pub const BREAKER_RECORDS_MIN: u64 = 100;
+/// Values shown of the records that broke a rule.
+pub const SAMPLES_MAX: usize = 3;
+/// Bytes of one such value.
+pub const SAMPLE_BYTES_MAX: usize = 120;
+/// Records that are refused in one call: their reasons are held in memory.
+pub const DEAD_LETTERS_AT_ONCE_MAX: usize = 65_536;
+/// A connector that holds a stream's moment open does nothing else.
+pub const PARTITIONS_MAX: u32 = 1024;

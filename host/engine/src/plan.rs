@@ -2,6 +2,7 @@
 //! at once and before anything is moved.
 
 mod stream;
+mod transforms;
 
 use rapidbyte_core::contract::ArrowSchemaIpc;
 use rapidbyte_core::limits::{
@@ -9,17 +10,20 @@ use rapidbyte_core::limits::{
     INFLIGHT_BATCHES,
 };
 use rapidbyte_core::ports::TaskKey;
+use rapidbyte_core::sql::{Operation, Rule};
 use rapidbyte_core::*;
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::BreakerPolicy;
 use crate::cancel::CancelLevel;
 use crate::error::{Fault, Origin, Place, PlanError, Problem};
-use crate::instance::{Opened, open};
 use crate::memory::{MemoryPlan, divide};
-use crate::schema::{column_names, names_shown, repeated, suggestion};
+use crate::retry::RetryPolicy;
+use crate::schema::{names_shown, repeated, suggestion};
 use crate::spec::{Connectors, PipelineSpec, Ports, ResourceSpec, Selection, StreamSpec};
-use crate::survey::{Survey, ask_destination, ask_source, quiet_io};
-use stream::{check_write, draft, find};
+use crate::survey::{Survey, ask_destination, ask_source};
+use stream::{check_write, draft, find, split};
+use transforms::PassError;
 
 /// The unit of work: (pipeline, stream, partition) with everything it needs but the connectors and their secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +36,10 @@ pub struct Task {
     pub columns: Vec<String>,
     pub filter: Option<String>,
     pub write: WritePlan,
+    /// Of the destination.
     pub policies: Policies,
+    /// What becomes of records that are refused before they are handed to the destination.
+    pub on_error: DataErrorPolicy,
     pub limits: Limits,
     /// Every column of the stream, selected or not.
     pub stream_columns: Vec<String>,
@@ -40,18 +47,78 @@ pub struct Task {
     pub source_schema: ArrowSchemaIpc,
     /// The transforms that the stream passes, in order.
     pub transforms: Vec<TransformStep>,
+    /// What the records that arrive at the destination have to keep.
+    pub contract: Option<ContractPlan>,
+    /// How it may be read in partitions. None: as one.
+    pub split: Option<Split>,
+    /// The state knew nothing of the stream when its reading in partitions began.
+    pub unknown_before: bool,
+    /// The moment to read at, which another session of the source holds open.
+    pub snapshot: Option<String>,
+    /// About how many records a full read gives, where the source knows.
+    pub estimated_rows: Option<u64>,
 }
 
 /// One transform on a stream's way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TransformStep {
-    /// Index into the pipeline's transforms.
-    pub index: usize,
+    /// Index into the pipeline's transforms. None: the stream's own `filter`, which its source cannot apply.
+    pub index: Option<usize>,
+    pub kind: StepKind,
     /// What flows out of it.
     pub schema: ArrowSchemaIpc,
 }
 
+/// Who does it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum StepKind {
+    /// A connector.
+    Connector,
+    /// The host, between two connectors.
+    Operations {
+        list: Vec<Operation>,
+        /// Each batch gives its records on its own; else all come at the end.
+        stateless: bool,
+    },
+}
+
+/// A stream's contract, as far as it has to be looked at record by record.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ContractPlan {
+    /// Index into the pipeline's contracts.
+    pub index: usize,
+    /// Columns that must not be NULL.
+    pub not_null: Vec<(String, RuleAction)>,
+    pub rules: Vec<(Rule, RuleAction)>,
+}
+
+/// What happens to a record that breaks a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleAction {
+    /// The stream ends.
+    Fail,
+    /// It is counted.
+    Warn,
+    /// It is left out; a dead letter where the stream's data errors go there.
+    DropRow,
+}
+
+/// How a stream may be read in partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// At most so many.
+    pub partitions_max: u32,
+    /// By this column. None: the source's choice.
+    pub key: Option<String>,
+}
+
 impl Task {
+    /// Whether nothing comes out before all has gone in.
+    pub fn aggregates(&self) -> bool {
+        self.transforms.iter().any(|step| matches!(step.kind, StepKind::Operations { stateless: false, .. }))
+    }
+
     /// What flows into the destination.
     pub fn final_schema(&self) -> &ArrowSchemaIpc {
         self.transforms.last().map_or(&self.source_schema, |step| &step.schema)
@@ -69,7 +136,9 @@ impl Task {
             columns: Vec::new(),
             filter: None,
             write: None,
-            partition: self.partition,
+            partition: self.partition.clone(),
+            snapshot: None,
+            partition_key: None,
             limits: self.limits,
             policies: self.policies,
         }
@@ -79,6 +148,7 @@ impl Task {
         StreamContext {
             columns: self.columns.clone(),
             filter: self.filter.clone(),
+            snapshot: self.snapshot.clone(),
             ..self.context(self.source_schema.clone())
         }
     }
@@ -94,6 +164,8 @@ pub struct RunPlan {
     pub pipeline: String,
     pub tasks: Vec<Task>,
     pub memory: MemoryPlan,
+    pub retry: RetryPolicy,
+    pub breaker: Option<BreakerPolicy>,
     /// Allowed, and good to know before it runs.
     pub warnings: Vec<String>,
 }
@@ -102,7 +174,12 @@ pub struct RunPlan {
 pub struct PlanOptions {
     /// Only these of the pipeline's streams. Empty: all.
     pub only: Vec<String>,
+    /// Dead letters are written once more: they have receipts of their own, apart from the stream's.
+    pub replay: bool,
 }
+
+/// The partition under which dead letters of a stream are replayed.
+pub const REPLAY_PARTITION: u32 = u32::MAX;
 
 /// Asks the connectors what they offer and plans what the pipeline asks.
 pub async fn plan(
@@ -140,41 +217,43 @@ pub(crate) async fn resolve(
         let error = ConnectorError::internal("plan_mismatch", "the connectors are not those of the pipeline");
         return Err(Fault::new(Origin::Engine, "engine", error).into());
     }
-    for transform in &spec.transforms {
-        if let Some(stream) = &transform.stream
-            && options.only.is_empty()
-            && !streams.iter().any(|candidate| candidate.name == *stream)
-        {
-            problems.push(
-                Problem::new(
-                    stream,
-                    Place::Stream,
-                    "unknown_stream",
-                    format!("a transform names stream `{stream}`, which the pipeline does not move"),
-                )
-                .maybe_hint(suggestion(
-                    "streams",
-                    stream,
-                    streams.iter().map(|stream| stream.name.as_str()),
-                )),
-            );
+    let moved: Vec<&str> = streams.iter().map(|stream| stream.name.as_str()).collect();
+    let named = spec.transforms.iter().enumerate().filter_map(|(index, transform)| {
+        transform.stream.as_ref().map(|stream| (stream, Place::Transform(index), "a transform"))
+    });
+    let contracts = spec
+        .contracts
+        .iter()
+        .map(|contract| (&contract.stream, Place::Contract(contract.index), "a contract"));
+    for (stream, place, what) in named.chain(contracts) {
+        if options.only.is_empty() && !moved.contains(&stream.as_str()) {
+            let message = format!("{what} names stream `{stream}`, which the pipeline does not move");
+            let problem = Problem::new(stream, place, "unknown_stream", message);
+            problems.push(problem.maybe_hint(suggestion("streams", stream, moved.iter().copied())));
         }
     }
     let passes = |stream: &str| -> Vec<usize> {
         let passes = |(index, transform): (usize, &crate::spec::TransformSpec)| {
             transform.stream.as_ref().is_none_or(|only| only == stream).then_some(index)
         };
-        spec.transforms.iter().enumerate().filter_map(passes).collect()
+        spec.transforms.iter().enumerate().skip(spec.transforms_from).filter_map(passes).collect()
     };
-    let guests = 2 + streams.iter().map(|stream| passes(&stream.name).len()).max().unwrap_or(0);
-    let (memory, mut warnings) = divide(&spec.resources, streams.len(), guests);
+    let split = |stream: &StreamSpec| split(spec, stream, survey);
+    // Whoever splits a stream holds its moment open meanwhile: one guest more.
+    let splits = streams.iter().any(|stream| split(stream).is_some());
+    let guests = 2 + usize::from(splits) + streams.iter().map(|stream| passes(&stream.name).len()).max().unwrap_or(0);
+    let tasks = if splits { spec.resources.parallelism as usize } else { streams.len() };
+    let (memory, mut warnings) = divide(&spec.resources, tasks, guests);
     let limits = limits(&spec.resources, &memory, survey.source.default_limits.as_ref());
 
     let mut tasks = Vec::new();
     for stream in &streams {
         let Some(offered) = find(&survey.catalog, &stream.name, &mut problems) else { continue };
-        let Some(mut task) = draft(spec, stream, offered, survey, limits, &mut problems) else { continue };
-        match pass_transforms(&mut task, &passes(&stream.name), connectors, ports, &memory).await {
+        let drafted = draft(spec, stream, offered, survey, limits, options.replay, &mut problems);
+        let Some(mut task) = drafted else { continue };
+        let host_filter = stream.filter.as_deref().filter(|_| !survey.source.capabilities.filter);
+        let indices = passes(&stream.name);
+        match transforms::pass(&mut task, spec, &indices, host_filter, connectors, ports, &memory).await {
             Ok(()) => {}
             Err(PassError::Fault(fault)) => return Err(fault.into()),
             Err(PassError::Problem(problem)) => {
@@ -182,6 +261,11 @@ pub(crate) async fn resolve(
                 continue;
             }
         }
+        for contract in spec.contracts.iter().filter(|contract| contract.stream == stream.name) {
+            transforms::contract(&mut task, contract, ports, &mut problems, &mut warnings);
+        }
+        // What comes out only at the end cannot be put together from partitions.
+        task.split = split(stream).filter(|_| !task.aggregates());
         check_write(&mut task, offered, &survey.destination, &mut problems);
         tasks.push(task);
     }
@@ -202,7 +286,8 @@ pub(crate) async fn resolve(
             ));
         }
     }
-    Ok(RunPlan { pipeline: spec.name.clone(), tasks, memory, warnings })
+    let (retry, breaker) = (spec.retry.clone(), spec.breaker);
+    Ok(RunPlan { pipeline: spec.name.clone(), tasks, memory, retry, breaker, warnings })
 }
 
 /// The streams to move, from the pipeline and from what the caller picked.
@@ -211,7 +296,8 @@ fn select(spec: &PipelineSpec, options: &PlanOptions, catalog: &Catalog) -> (Vec
     let mut streams = match &spec.streams {
         Selection::Listed(streams) => streams.clone(),
         Selection::All(write) => {
-            catalog.streams.iter().map(|stream| StreamSpec::whole(&stream.name, write)).collect()
+            let whole = |stream: &CatalogStream| StreamSpec::whole(&stream.name, write, spec);
+            catalog.streams.iter().map(whole).collect()
         }
     };
     if streams.is_empty() {
@@ -253,60 +339,6 @@ fn select(spec: &PipelineSpec, options: &PlanOptions, catalog: &Catalog) -> (Vec
         ));
     }
     (streams, problems)
-}
-
-enum PassError {
-    Fault(Fault),
-    Problem(Problem),
-}
-
-/// Asks the transforms what they make of a stream.
-async fn pass_transforms(
-    task: &mut Task,
-    indices: &[usize],
-    connectors: &Connectors,
-    ports: &Ports,
-    memory: &MemoryPlan,
-) -> Result<(), PassError> {
-    for &index in indices {
-        let plugged = &connectors.transforms[index];
-        let origin = Origin::Transform(index);
-        let fault = |error| PassError::Fault(Fault::new(origin, plugged.connector.id(), error));
-        let key = task.key.clone();
-        let io = quiet_io(plugged, key, true, task.limits, memory.guest_bytes_max, ports);
-        let Opened { mut instance, .. } = open(plugged, ConnectorRole::Transform, io).await.map_err(fault)?;
-        let context = task.context(task.final_schema().clone());
-        let request = RunRequest {
-            stream: Some(context),
-            phase: RunPhase::Discover,
-            dry_run: false,
-            max_records: None,
-        };
-        let summary = instance.run(request).await.map_err(|error| {
-            let message =
-                format!("`{}` cannot take stream `{}`: {error}", plugged.connector.id(), task.key.stream);
-            PassError::Problem(Problem::new(
-                &task.key.stream,
-                Place::Transform(index),
-                "transform_refused",
-                message,
-            ))
-        })?;
-        let streams = summary.catalog.map(|catalog| catalog.streams).unwrap_or_default();
-        let [made] = <[CatalogStream; 1]>::try_from(streams).map_err(|streams| {
-            let message = format!("answered {} streams to one", streams.len());
-            fault(ConnectorError::internal("transform_catalog", message))
-        })?;
-        let columns = column_names(&made.schema).map_err(fault)?;
-        if let Some(column) = repeated(&columns) {
-            let message = format!("`{}` makes column `{column}` twice", plugged.connector.id());
-            let problem = Problem::new(&task.key.stream, Place::Transform(index), "repeated_column", message);
-            return Err(PassError::Problem(problem));
-        }
-        let _ = instance.close().await;
-        task.transforms.push(TransformStep { index, schema: made.schema });
-    }
-    Ok(())
 }
 
 /// The bounds of a task: the pipeline's word, else the source's, else the engine's; never more than the memory allows.

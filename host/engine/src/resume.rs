@@ -17,7 +17,7 @@
 use rapidbyte_core::limits::{CHECKPOINT_ID_MAX, CURSOR_BYTES_MAX};
 use rapidbyte_core::ports::SavedCheckpoint;
 use rapidbyte_core::{
-    CheckpointReply, ConnectorError, Cursor, CursorValue, ErrorCategory, SyncMode, WriteMode,
+    CheckpointReply, ConnectorError, Cursor, CursorValue, ErrorCategory, Partition, SyncMode, WriteMode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,12 @@ pub(crate) struct Receipt {
 pub(crate) struct Shape {
     pub sync_mode: SyncMode,
     pub cursor_field: Option<String>,
+    /// Of the reading in partitions that it was part of; 0: it was read as one.
+    #[serde(default)]
+    pub floor: u64,
+    /// Nothing came out before the end, so a cursor from before says nothing about what did.
+    #[serde(default)]
+    pub aggregated: bool,
     /// Checkpoints up to this id are of an earlier shape. What a destination still holds of them is not continued.
     pub after: u64,
 }
@@ -45,18 +51,25 @@ impl Shape {
         Shape {
             sync_mode: task.sync_mode,
             cursor_field: task.cursor.as_ref().map(|cursor| cursor.field.clone()),
+            floor: task.partition.floor,
+            aggregated: task.aggregates(),
             after,
         }
     }
 
     fn reads_like(&self, other: &Shape) -> bool {
-        self.sync_mode == other.sync_mode && self.cursor_field == other.cursor_field
+        self.sync_mode == other.sync_mode
+            && self.cursor_field == other.cursor_field
+            && self.floor == other.floor
+            && self.aggregated == other.aggregated
     }
 
     fn describe(&self) -> String {
+        let how = if self.floor > 0 { " in partitions" } else { "" };
+        let what = if self.aggregated { ", aggregated" } else { "" };
         match &self.cursor_field {
-            Some(field) => format!("{} by `{field}`", self.sync_mode),
-            None => self.sync_mode.to_string(),
+            Some(field) => format!("{} by `{field}`{how}{what}", self.sync_mode),
+            None => format!("{}{how}{what}", self.sync_mode),
         }
     }
 }
@@ -85,6 +98,8 @@ pub(crate) struct Start {
     pub adopt: Option<SavedCheckpoint>,
     /// The newest commit that both know.
     pub committed: Option<SavedCheckpoint>,
+    /// A partition that is committed to its end: there is nothing left to do.
+    pub done: bool,
     /// How the stream is read from here on; to be remembered before anything is read.
     pub shape: Shape,
     pub warnings: Vec<String>,
@@ -97,11 +112,13 @@ pub(crate) fn decide(known: &Known<'_>) -> Result<Start, ConnectorError> {
         check_receipt(receipt)?;
     }
     let mut warnings = Vec::new();
+    // What lies at or below the floor belongs to an earlier reading of the stream.
+    let floor = task.partition.floor;
     let saved_id = known.saved.map_or(0, |saved| saved.id);
-    let last_id = saved_id.max(known.receipt.map_or(0, |receipt| receipt.id));
+    let last_id = saved_id.max(known.receipt.map_or(0, |receipt| receipt.id)).max(floor);
     let reset = known.saved.is_some_and(|saved| saved.reset);
-    let saved = known.saved.filter(|saved| !saved.reset);
-    let receipt = known.receipt.filter(|receipt| !reset || receipt.id > saved_id);
+    let saved = known.saved.filter(|saved| !saved.reset && saved.id > floor);
+    let receipt = known.receipt.filter(|receipt| receipt.id > floor && (!reset || receipt.id > saved_id));
     let from_receipt = |receipt: &Receipt| SavedCheckpoint {
         id: receipt.id,
         cursor: receipt.cursor.clone(),
@@ -130,6 +147,9 @@ pub(crate) fn decide(known: &Known<'_>) -> Result<Start, ConnectorError> {
         (None, Some(saved)) if known.transactional => without_receipt(task, saved, &mut warnings)?,
         (_, saved) => saved.cloned(),
     };
+    if task.unknown_before {
+        refuse_forgotten(task, known.receipt.filter(|receipt| receipt.id <= floor))?;
+    }
     let base = match base {
         Some(base) => same_reading(known, base, &mut warnings)?,
         None => None,
@@ -140,12 +160,13 @@ pub(crate) fn decide(known: &Known<'_>) -> Result<Start, ConnectorError> {
         (None, _) => Shape::of(task, last_id),
     };
 
+    let done = floor > 0 && base.as_ref().is_some_and(|base| base.complete);
     let resume = base.as_ref().is_some_and(|base| {
         base.cursor.is_some() && (task.sync_mode != SyncMode::FullRefresh || !base.complete)
     });
     let position = if resume { base.as_ref().and_then(|base| base.cursor.clone()) } else { None };
-    let reply = if resume { CheckpointReply::Resume } else { CheckpointReply::Restart };
-    Ok(Start { position, reply, last_id, adopt, committed: base, shape, warnings })
+    let reply = if resume || done { CheckpointReply::Resume } else { CheckpointReply::Restart };
+    Ok(Start { position, reply, last_id, adopt, committed: base, done, shape, warnings })
 }
 
 /// Writing everything again changes nothing.
@@ -192,6 +213,11 @@ fn same_reading(
         Some(before) if base.id <= before.after => Some("in another way".to_owned()),
         Some(before) if !before.reads_like(&now) => Some(before.describe()),
         Some(_) => None,
+        None if task.partition.floor == 0 && is_of_partition(base.cursor.as_ref()) => {
+            // Of one partition, and the state that knew of the others is lost.
+            refuse_forgotten(task, known.receipt)?;
+            Some("in partitions".to_owned())
+        }
         None => other_cursor_field(task, base.cursor.as_ref()).map(|field| format!("by `{field}`")),
     };
     let Some(before) = difference else { return Ok(Some(base)) };
@@ -214,6 +240,37 @@ fn same_reading(
         return Ok(None);
     }
     Err(refuse_continuation(task, "cursor_changed", facts))
+}
+
+/// What the engine puts behind the name of a cursor's field where it is the cursor of a partition, so that a receipt says
+/// so even to a state that has forgotten everything: `id [2/8]`.
+pub(crate) fn partition_mark(partition: &Partition) -> String {
+    format!(" [{}/{}]", u64::from(partition.index) + 1, partition.count)
+}
+
+fn is_of_partition(cursor: Option<&Cursor>) -> bool {
+    cursor.is_some_and(|cursor| cursor.field.ends_with(']') && cursor.field.contains(" ["))
+}
+
+/// An append that stands half-way at the destination, and of which the state does not know how far its other half is.
+fn refuse_forgotten(task: &Task, receipt: Option<&Receipt>) -> Result<(), ConnectorError> {
+    let Some(receipt) = receipt.filter(|_| !repeats_nothing(task)) else { return Ok(()) };
+    let of_partition = is_of_partition(receipt.cursor.as_ref());
+    if receipt.complete && !of_partition {
+        return Ok(());
+    }
+    let how = if of_partition { "in partitions" } else { "as one" };
+    let facts = format!(
+        "the destination has a receipt of stream `{}`, which was read {how}, and the state knows nothing of it: the state was \
+         lost or exchanged",
+        task.key.stream
+    );
+    let mut error = refuse_continuation(task, "receipt_unplanned", facts);
+    if !of_partition {
+        let hint = "`partitions: 1` for the stream lets it go on where it stands; or empty the table and use `state reset`";
+        error.details = Some(serde_json::json!({ "hint": hint }).to_string());
+    }
+    Err(error)
 }
 
 /// The columns of a cursor that is over columns of this stream, but not over the one this run continues by. Cursors that

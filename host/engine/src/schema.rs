@@ -1,5 +1,6 @@
 //! Small questions to Arrow schemas: which columns there are, a selection of them, which name was meant.
 
+use arrow_schema::DataType;
 use rapidbyte_core::ConnectorError;
 use rapidbyte_core::contract::ArrowSchemaIpc;
 use rapidbyte_core::frame::{decode_schema, encode_schema};
@@ -22,6 +23,38 @@ pub(crate) fn project(ipc: &ArrowSchemaIpc, columns: &[String]) -> Result<ArrowS
         .project(&indices)
         .map_err(|error| ConnectorError::internal("projection", error.to_string()))?;
     encode_schema(&projected)
+}
+
+/// Whether a type is the one that a contract names: `Timestamp` and `Decimal` stand for all of their kind, `Utf8` and
+/// `Binary` for every layout; anything else is the type's full name, in any case.
+pub(crate) fn is_type(wanted: &str, found: &DataType) -> bool {
+    let full = found.to_string().to_lowercase().replace(' ', "");
+    let wanted = wanted.to_lowercase().replace(' ', "");
+    if wanted == full {
+        return true;
+    }
+    match wanted.as_str() {
+        "utf8" | "text" | "string" | "varchar" => {
+            matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+        }
+        "binary" | "bytea" => {
+            matches!(found, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
+        }
+        "timestamp" => matches!(found, DataType::Timestamp(..)),
+        "timestamptz" => matches!(found, DataType::Timestamp(_, Some(_))),
+        "date" => matches!(found, DataType::Date32 | DataType::Date64),
+        "time" => matches!(found, DataType::Time32(_) | DataType::Time64(_)),
+        "decimal" | "numeric" => found.is_decimal(),
+        "integer" | "int" => *found == DataType::Int32,
+        "bigint" => *found == DataType::Int64,
+        "smallint" => *found == DataType::Int16,
+        "double" | "float8" => *found == DataType::Float64,
+        "real" | "float4" | "float" => *found == DataType::Float32,
+        "bool" => *found == DataType::Boolean,
+        "list" => matches!(found, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)),
+        "struct" => matches!(found, DataType::Struct(_)),
+        _ => false,
+    }
 }
 
 /// The first name that occurs twice.
@@ -67,6 +100,25 @@ pub(crate) fn names_shown<'a>(names: impl Iterator<Item = &'a str> + Clone) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_have_short_names() {
+        use arrow_schema::TimeUnit;
+        let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        for (wanted, found, is) in [
+            ("Utf8", DataType::LargeUtf8, true),
+            ("int64", DataType::Int64, true),
+            ("Int64", DataType::Int32, false),
+            ("Timestamp", zoned.clone(), true),
+            ("timestamptz", DataType::Timestamp(TimeUnit::Second, None), false),
+            ("Decimal128(18, 2)", DataType::Decimal128(18, 2), true),
+            ("decimal128(18,2)", DataType::Decimal128(10, 2), false),
+            ("Decimal", DataType::Decimal256(40, 2), true),
+            ("Uft8", DataType::Utf8, false),
+        ] {
+            assert_eq!(is_type(wanted, &found), is, "{wanted} {found}");
+        }
+    }
 
     #[test]
     fn suggests_what_was_meant() {

@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use rapidbyte_core::channel::{Event, Gauge, Sender};
+use rapidbyte_core::dead_letter::DeadLetters;
 use rapidbyte_core::limits::{STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
 use rapidbyte_core::ports::{RunEvent, Services, StateStore, TaskKey, state_scope_name};
 use rapidbyte_core::*;
 
 use crate::cancel::CancelLevel;
+use crate::commit::now_ms;
 use crate::error::{Origin, state_error};
+use crate::limits::DEAD_LETTERS_AT_ONCE_MAX;
 use crate::resume::check_cursor;
-use crate::shared::TaskShared;
+use crate::shared::{TaskShared, refusal};
 use crate::spec::Ports;
 
 /// The services of one stage of a running task.
@@ -90,7 +93,23 @@ impl Services for StageServices {
     }
 
     async fn dead_letters(&self, records: Frame, errors: Vec<RecordError>) -> Result<(), ConnectorError> {
-        self.shared.dead_letters(self.origin, &records, &errors)
+        let letters = DeadLetters {
+            origin: match self.origin {
+                Origin::Transform(index) => format!("transform:{index}"),
+                other => other.to_string(),
+            },
+            connector: self.connector.id.clone(),
+            after: self.shared.ledger.confirmed_id(),
+            errors: one_each(&records, errors)?,
+            frame: records.bytes().clone(),
+            occurred_at: now_ms(),
+        };
+        // What lies behind a source or transform is in order only in its channel: the pump knows which checkpoint follows.
+        match &self.outlet {
+            Some(_) if self.shared.task.on_error == DataErrorPolicy::Fail => Err(refusal(&letters.errors)),
+            Some(outlet) => outlet.send(Event::DeadLetters(letters)).await.map_err(|_| closed()),
+            None => self.shared.refuse(letters, true).await,
+        }
     }
 
     async fn state_get(&self, scope: StateScope, key: &str) -> Result<Option<Vec<u8>>, ConnectorError> {
@@ -124,9 +143,44 @@ impl Services for StageServices {
     }
 }
 
+fn closed() -> ConnectorError {
+    ConnectorError::internal("channel_closed", "the stream's other side is gone")
+}
+
+/// One error for each of the refused records, in their order. What a guest left out, its neighbour's reason stands for.
+fn one_each(records: &Frame, errors: Vec<RecordError>) -> Result<Vec<RecordError>, ConnectorError> {
+    let count = usize::try_from(records.records()).unwrap_or(usize::MAX);
+    // A frame claims as many records as it likes where its columns are all NULL; its bytes are bounded, this is not.
+    if count > DEAD_LETTERS_AT_ONCE_MAX {
+        let message = format!("{count} records were refused at once, at most {DEAD_LETTERS_AT_ONCE_MAX} can be");
+        return Err(ConnectorError::internal("dead_letters_too_many", message));
+    }
+    let mut reasons: Vec<Option<RecordError>> = vec![None; count];
+    let mut last = None;
+    for error in errors {
+        let Some(place) = usize::try_from(error.row).ok().and_then(|row| reasons.get_mut(row)) else {
+            let message = format!("a reason is given for record {} of {count} refused ones", error.row);
+            return Err(ConnectorError::internal("dead_letter_row", message));
+        };
+        last = Some(error.clone());
+        *place = Some(error);
+    }
+    let mut known = last.unwrap_or(RecordError {
+        row: 0,
+        code: "data_error".to_owned(),
+        message: "the connector gave no reason".to_owned(),
+    });
+    let reasons = reasons.into_iter().zip(0..).map(|(reason, row)| {
+        if let Some(reason) = reason {
+            known = reason;
+        }
+        RecordError { row, ..known.clone() }
+    });
+    Ok(reasons.collect())
+}
+
 impl StageServices {
     async fn hand_on(&self, event: CheckpointEvent) -> Result<CheckpointReply, ConnectorError> {
-        let closed = || ConnectorError::internal("channel_closed", "the stream's other side is gone");
         let outlet = self.outlet.as_ref().ok_or_else(closed)?;
         outlet.send(Event::Checkpoint(event)).await.map_err(|_| closed())?;
         Ok(CheckpointReply::Accepted)

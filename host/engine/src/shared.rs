@@ -3,24 +3,30 @@
 //! Refuses to know: who runs when.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Instant;
 
+use rapidbyte_core::dead_letter::DeadLetters;
 use rapidbyte_core::ports::{RunEvent, SavedCheckpoint};
 use rapidbyte_core::*;
 use tokio::sync::watch;
 
-use crate::commit::{Ledger, Refusal};
+use crate::breaker::Breaker;
+use crate::commit::{Ledger, Refusal, StreamTotals};
 use crate::error::{Fault, Origin};
 use crate::limits::WARNINGS_MAX;
 use crate::plan::Task;
+use crate::profile::StageClock;
 use crate::resume::{Known, Receipt, Shape, Start, decide};
 use crate::spec::Ports;
+use crate::steps::Violation;
 
 /// What everything in a task shares.
 pub(crate) struct TaskShared {
     pub task: Task,
     pub ports: Ports,
     pub ledger: Ledger,
+    pub clock: StageClock,
     saved: Option<SavedCheckpoint>,
     /// How the stream was read before.
     pub shape: Option<Shape>,
@@ -34,19 +40,27 @@ pub(crate) struct TaskShared {
     source_stopped: AtomicBool,
     guest_bytes_peak: AtomicU64,
     warnings: Mutex<Vec<String>>,
+    violations: Mutex<Vec<Violation>>,
+    breaker: Arc<Breaker>,
+}
+
+/// What an attempt at a task begins with.
+pub(crate) struct Beginning {
+    pub run_id: i64,
+    pub saved: Option<SavedCheckpoint>,
+    /// How the stream was read before.
+    pub shape: Option<Shape>,
+    pub names: Vec<(Origin, String)>,
+    pub totals: Arc<StreamTotals>,
+    pub breaker: Arc<Breaker>,
 }
 
 impl TaskShared {
-    pub fn new(
-        task: Task,
-        ports: Ports,
-        run_id: i64,
-        saved: Option<SavedCheckpoint>,
-        shape: Option<Shape>,
-        names: Vec<(Origin, String)>,
-    ) -> Self {
+    pub fn new(task: Task, ports: Ports, beginning: Beginning) -> Self {
+        let Beginning { run_id, saved, shape, names, totals, breaker } = beginning;
         TaskShared {
-            ledger: Ledger::new(task.key.clone(), run_id, ports.state.clone()),
+            ledger: Ledger::new(task.key.clone(), run_id, ports.state.clone(), totals),
+            clock: StageClock::new(),
             task,
             ports,
             saved,
@@ -59,17 +73,40 @@ impl TaskShared {
             source_stopped: AtomicBool::new(false),
             guest_bytes_peak: AtomicU64::new(0),
             warnings: Mutex::default(),
+            violations: Mutex::default(),
+            breaker,
         }
     }
 
     /// Notes an error with where it began. Only the first counts.
     pub fn fail(&self, origin: Origin, error: ConnectorError) {
-        let by = self
-            .names
-            .iter()
-            .find(|(of, _)| *of == origin)
-            .map_or_else(|| origin.to_string(), |(_, by)| by.clone());
+        let named = self.names.iter().any(|(of, _)| *of == origin);
+        let by = if named { self.name_of(origin).to_owned() } else { origin.to_string() };
         self.fail_with(Fault::new(origin, by, error));
+    }
+
+    /// Name and version of the connector in a place.
+    pub fn name_of(&self, origin: Origin) -> &str {
+        self.names.iter().find(|(of, _)| *of == origin).map_or("engine", |(_, name)| name)
+    }
+
+    /// Records were refused, and the policy goes on without them.
+    fn records_failed(&self, connector: &str, records: u64) {
+        let key = &self.task.key;
+        self.ports.observer.observe(RunEvent::RecordsFailed { key, connector, records });
+    }
+
+    /// A batch was handed to the connector behind its producer.
+    pub fn batch_moved(&self, producer: Origin, records: u64, bytes: u64, began: Instant) {
+        let behind = self.names.iter().skip_while(|(of, _)| *of != producer).nth(1);
+        self.ports.observer.observe(RunEvent::BatchMoved {
+            key: &self.task.key,
+            from: self.name_of(producer),
+            to: behind.map_or("engine", |(_, name)| name),
+            records,
+            bytes,
+            duration_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        });
     }
 
     pub fn fail_with(&self, fault: Fault) {
@@ -111,6 +148,20 @@ impl TaskShared {
         self.warnings.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// The newest checkpoint id that there was when the attempt began.
+    pub fn first_id(&self) -> u64 {
+        self.start.get().map_or(0, |start| start.last_id)
+    }
+
+    pub fn add_violations<'a>(&self, violations: impl Iterator<Item = &'a Violation>) {
+        let mut all = self.violations.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        all.extend(violations.cloned());
+    }
+
+    pub fn take_violations(&self) -> Vec<Violation> {
+        std::mem::take(&mut *self.violations.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
     /// The source has read everything.
     pub fn complete_source(&self) {
         self.source_complete.store(true, Ordering::Release);
@@ -129,9 +180,12 @@ impl TaskShared {
         self.source_stopped.load(Ordering::Acquire)
     }
 
-    pub fn count_read(&self, records: u64, bytes: u64) {
+    /// Counts what left the source. Refused once the run's circuit breaker is open.
+    pub fn count_read(&self, records: u64, bytes: u64) -> Result<(), ConnectorError> {
         let counters = self.ledger.read(records, bytes);
+        self.breaker.count_read(records);
         self.ports.observer.observe(RunEvent::Progress { key: &self.task.key, counters });
+        self.breaker.error().map_or(Ok(()), Err)
     }
 
     pub fn committed(&self) -> Option<CheckpointEvent> {
@@ -189,27 +243,34 @@ impl TaskShared {
     }
 
     /// Applies the data-error policy to refused records.
-    pub fn dead_letters(
-        &self,
-        by: Origin,
-        records: &Frame,
-        errors: &[RecordError],
-    ) -> Result<(), ConnectorError> {
-        match self.task.policies.on_data_error {
-            DataErrorPolicy::Skip => {
-                self.ledger.skip(records.records(), by == Origin::Destination);
-                Ok(())
+    pub async fn refuse(&self, letters: DeadLetters, by_destination: bool) -> Result<(), ConnectorError> {
+        let records = letters.errors.len() as u64;
+        let policy = if by_destination { self.task.policies.on_data_error } else { self.task.on_error };
+        let dead = match policy {
+            DataErrorPolicy::Fail => return Err(refusal(&letters.errors)),
+            DataErrorPolicy::Skip => false,
+            DataErrorPolicy::Dlq => true,
+        };
+        self.breaker.count_refused(records);
+        self.records_failed(&letters.connector, records);
+        if dead {
+            let mut letters = letters;
+            for error in &mut letters.errors {
+                error.message = self.ports.redactor.redact(&error.message).into_owned();
             }
-            // The plan refuses `dlq` until there is a place for dead letters.
-            DataErrorPolicy::Fail | DataErrorPolicy::Dlq => {
-                let first = errors.first();
-                let code = first.map_or("data_error", |error| error.code.as_str());
-                let message = first.map_or("records were refused", |error| error.message.as_str());
-                let mut error = ConnectorError::new(ErrorCategory::Data, code, message);
-                error.scope = ErrorScope::PerRecord;
-                Err(error)
+            let mut bytes = letters.frame.to_vec();
+            self.ports.redactor.mask_bytes(&mut bytes);
+            letters.frame = bytes.into();
+            self.ports.reached("engine.dead-letters.before");
+            if let Err(fault) = self.ledger.add_dead_letters(&letters).await {
+                let error = fault.error.clone();
+                self.fail_with(fault);
+                return Err(error);
             }
+            self.ports.reached("engine.dead-letters.after");
         }
+        self.ledger.refuse(records, by_destination, dead);
+        self.breaker.error().map_or(Ok(()), Err)
     }
 
     pub fn saw_memory(&self, bytes: u64) {
@@ -219,6 +280,16 @@ impl TaskShared {
     pub fn guest_bytes_peak(&self) -> u64 {
         self.guest_bytes_peak.load(Ordering::Relaxed)
     }
+}
+
+/// What a stream ends with whose policy lets no record be refused.
+pub(crate) fn refusal(errors: &[RecordError]) -> ConnectorError {
+    let first = errors.first();
+    let code = first.map_or("data_error", |error| error.code.as_str());
+    let message = first.map_or("records were refused", |error| error.message.as_str());
+    let mut error = ConnectorError::new(ErrorCategory::Data, code, message);
+    error.scope = ErrorScope::PerRecord;
+    error
 }
 
 /// Whose error a failed decision is: an impossible receipt is the destination's, the rest concerns the user.

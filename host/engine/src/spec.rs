@@ -3,10 +3,15 @@
 
 use std::sync::Arc;
 
+use rapidbyte_core::copy::CopyKeeper;
 use rapidbyte_core::ports::{Connector, Observer, StateStore};
-use rapidbyte_core::{CursorSpec, Policies, SyncMode, WritePlan};
+use rapidbyte_core::redact::Redactor;
+use rapidbyte_core::sql::{Operation, Rule, SqlPlanner};
+use rapidbyte_core::{CursorSpec, DataErrorPolicy, Policies, SyncMode, WritePlan};
 
+use crate::breaker::BreakerPolicy;
 use crate::cancel::Cancellation;
+use crate::retry::RetryPolicy;
 
 /// A pipeline, checked and with every default applied.
 #[derive(Debug, Clone)]
@@ -15,8 +20,22 @@ pub struct PipelineSpec {
     pub streams: Selection,
     /// In order; the index of each is that of its connector in [`Connectors::transforms`].
     pub transforms: Vec<TransformSpec>,
+    /// The first of them that records pass; those before it were passed already.
+    pub transforms_from: usize,
+    pub contracts: Vec<ContractSpec>,
+    /// What streams get that are not listed.
     pub policies: Policies,
+    pub on_error: DataErrorPolicy,
+    pub retry: RetryPolicy,
+    pub breaker: Option<BreakerPolicy>,
     pub resources: ResourceSpec,
+}
+
+impl PipelineSpec {
+    /// Begins with this transform.
+    pub fn skip_transforms(&mut self, first: usize) {
+        self.transforms_from = first;
+    }
 }
 
 /// Which streams move.
@@ -34,13 +53,22 @@ pub struct StreamSpec {
     pub cursor: Option<CursorSpec>,
     /// In order. Empty: all.
     pub columns: Vec<String>,
+    /// A SQL predicate: applied by the source where it can, else by the host.
     pub filter: Option<String>,
     /// An empty key stands for the stream's own, as its catalog has it.
     pub write: WritePlan,
+    /// Of the destination.
+    pub policies: Policies,
+    /// What becomes of records that the source, a transform or the contract refuses.
+    pub on_error: DataErrorPolicy,
+    /// In how many partitions it is read at most; 1: as one. None: as the source and `parallelism` see fit.
+    pub partitions: Option<u32>,
+    /// By which column. None: the source's choice.
+    pub partition_key: Option<String>,
 }
 
 impl StreamSpec {
-    pub(crate) fn whole(name: &str, write: &WritePlan) -> Self {
+    pub(crate) fn whole(name: &str, write: &WritePlan, spec: &PipelineSpec) -> Self {
         StreamSpec {
             name: name.to_owned(),
             sync_mode: SyncMode::FullRefresh,
@@ -48,6 +76,10 @@ impl StreamSpec {
             columns: Vec::new(),
             filter: None,
             write: write.clone(),
+            policies: spec.policies,
+            on_error: spec.on_error,
+            partitions: None,
+            partition_key: None,
         }
     }
 }
@@ -56,6 +88,49 @@ impl StreamSpec {
 pub struct TransformSpec {
     /// The only stream that passes it. None: all.
     pub stream: Option<String>,
+    pub kind: TransformKind,
+}
+
+/// Who transforms.
+#[derive(Debug, Clone, Default)]
+pub enum TransformKind {
+    #[default]
+    Connector,
+    /// The host.
+    Operations(Vec<Operation>),
+}
+
+/// What a stream's records have to keep when they arrive at the destination.
+#[derive(Debug, Clone)]
+pub struct ContractSpec {
+    /// Index into the document's contracts.
+    pub index: usize,
+    pub stream: String,
+    pub required: Vec<RequiredColumn>,
+    pub rules: Vec<ContractRule>,
+    /// For required columns.
+    pub on_violation: OnViolation,
+}
+
+#[derive(Debug, Clone)]
+pub struct RequiredColumn {
+    pub name: String,
+    /// Name of an Arrow type: `Utf8`, `Timestamp`, `Decimal128(18, 2)`.
+    pub data_type: Option<String>,
+    pub nullable: Option<bool>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ContractRule {
+    pub rule: Rule,
+    pub on_violation: OnViolation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnViolation {
+    Fail,
+    Warn,
+    DropRow,
 }
 
 /// What a run may use. None: the connector's word, else the engine's.
@@ -103,9 +178,16 @@ impl Plugged {
 #[derive(Clone)]
 pub struct Connectors {
     pub source: Plugged,
-    /// In the order of [`PipelineSpec::transforms`].
-    pub transforms: Vec<Plugged>,
+    /// In the order of [`PipelineSpec::transforms`]; none where the host transforms.
+    pub transforms: Vec<Option<Plugged>>,
     pub destination: Plugged,
+}
+
+impl Connectors {
+    /// The connector of a transform.
+    pub(crate) fn transform(&self, index: usize) -> Option<&Plugged> {
+        self.transforms.get(index).and_then(Option::as_ref)
+    }
 }
 
 /// What a run sees of the world besides its connectors.
@@ -114,4 +196,9 @@ pub struct Ports {
     pub state: Arc<dyn StateStore>,
     pub observer: Arc<dyn Observer>,
     pub cancellation: Cancellation,
+    pub sql: Arc<dyn SqlPlanner>,
+    /// Keeps a local copy of what is moved. None: nobody asked for it.
+    pub copies: Option<Arc<dyn CopyKeeper>>,
+    /// What dead letters and errors pass before they are kept.
+    pub redactor: Redactor,
 }

@@ -13,6 +13,7 @@ use rapidbyte_core::*;
 use crate::error::Origin;
 use crate::instance::Opened;
 use crate::plan::Task;
+use crate::profile::Watched;
 use crate::shared::TaskShared;
 
 /// A stage's part of a task before it runs.
@@ -39,7 +40,12 @@ pub(crate) async fn run_stage(shared: Arc<TaskShared>, stage: Stage, position: O
     let Stage { origin, opened, schema, outlet, inlet, forwarded } = stage;
     let Opened { mut instance, info: _ } = opened;
     let request = request(&shared.task, origin, schema, position);
+    let (name, waits) = (shared.name_of(origin), instance.remote_waits());
+    let watched =
+        Watched::connector(origin, name, inlet.clone(), outlet.as_ref().map(|it| it.gauge()), waits);
+    let watching = shared.clock.watch(watched);
     let ran = caught(instance.run(request)).await;
+    drop(watching);
     shared.saw_memory(instance.memory_bytes_peak());
     let judged = match ran {
         Ok(_summary) => judge(&shared, origin, inlet.as_ref(), &forwarded, outlet.as_deref()),
@@ -75,7 +81,7 @@ fn judge(
     if origin == Origin::Destination {
         return match shared.ledger.unconfirmed() {
             // A stream that was asked to end may end uncommitted: the next run reads again what is missing.
-            Some(id) if shared.source_complete() => Err(ConnectorError::internal(
+            Some(id) if shared.source_complete() && !shared.is_source_stopped() => Err(ConnectorError::internal(
                 "destination_did_not_commit",
                 format!(
                     "the destination returned without having confirmed checkpoint {id}, which it was given"

@@ -1,129 +1,73 @@
-//! One task from claim to close: opens its connectors, lets the destination prepare, decides where the stream goes on,
-//! runs source, transforms and destination side by side, and ends them together. The first error ends all; it alone is
-//! the task's error, because the others only saw their neighbour go.
+//! One attempt at a task: opens its connectors, lets the destination prepare, decides where the stream goes on, runs source,
+//! transforms and destination side by side, and ends them together. The first error ends all; it alone is the attempt's
+//! error, because the others only saw their neighbour go.
 //!
-//! Refuses to know: other tasks, and how a frame travels (`pump.rs`).
+//! Refuses to know: other tasks, other attempts (`stream.rs`), and how a frame travels (`pump.rs`).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::try_join_all;
+use rapidbyte_core::copy::{CopyWriter, StreamCopy};
 use rapidbyte_core::channel::{Bounds, Receiver, Sender, channel};
 use rapidbyte_core::limits::CANCEL_GRACE_SECONDS;
-use rapidbyte_core::ports::{InstanceIo, RunCounters, RunEvent, RunStatus, TaskKey, task_scope_name};
+use rapidbyte_core::ports::{InstanceIo, RunEvent, RunStatus, task_scope_name};
 use rapidbyte_core::*;
 use tokio::task::JoinSet;
 
+use crate::breaker::Breaker;
 use crate::cancel::CancelLevel;
+use crate::commit::StreamTotals;
 use crate::error::{Fault, Origin};
 use crate::instance::open;
 use crate::memory::MemoryPlan;
-use crate::plan::Task;
+use crate::plan::{StepKind, Task};
 use crate::pump::{Link, pump};
 use crate::report::StreamReport;
 use crate::resume::Start;
 use crate::services::{StageServices, Voice};
-use crate::shared::{TaskShared, decision_origin};
+use crate::shared::{Beginning, TaskShared, decision_origin};
 use crate::spec::{Connectors, Plugged, Ports};
 use crate::stage::{Ended, Stage, run_stage};
+use crate::steps::HostSteps;
 
 /// Key under which the engine remembers how a stream was read.
 const SHAPE_KEY: &str = "shape";
 
-/// Runs one task. Always answers a report; nothing of the task is left when it does.
-pub(crate) async fn run_task(
-    task: Task,
-    memory: MemoryPlan,
-    connectors: Connectors,
-    ports: Ports,
-) -> StreamReport {
-    let began = Instant::now();
-    let key = task.key.clone();
-    let mut report = StreamReport::unstarted(&task);
+/// Whatever one attempt shares with those before it and with the stream's other tasks.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub memory: MemoryPlan,
+    pub connectors: Connectors,
+    pub ports: Ports,
+    pub run_id: i64,
+    pub totals: Arc<StreamTotals>,
+    pub breaker: Arc<Breaker>,
+    /// The stream's local copy, once it was opened.
+    pub copy: Arc<OnceLock<Arc<dyn StreamCopy>>>,
+    /// The reading in partitions was begun by an earlier run.
+    pub continues: bool,
+    /// Only until the destination has said where it stands and the engine has agreed.
+    pub probe: bool,
+}
+
+/// Tries a task once, into `report`. Nothing of the attempt is left when this returns. Answers whether something new was
+/// committed.
+pub(crate) async fn attempt(task: Task, around: &Surroundings, report: &mut StreamReport) -> bool {
     report.started = true;
-    ports.reached("engine.claim.before");
-    let mut claim = match Claim::take(&ports, &key).await {
-        Ok(claim) => claim,
+    match execute(task, around).await {
+        Ok((shared, _)) if around.probe && shared.failure().is_none() && shared.start.get().is_some() => {
+            report.status = RunStatus::Succeeded;
+            false
+        }
+        Ok((shared, interrupted)) => {
+            report.take(&shared, interrupted);
+            shared.ledger.saves() > 0
+        }
         Err(fault) => {
-            report.status = RunStatus::Failed;
-            report.error = Some(fault);
-            return finished(report, &ports, &key, began);
-        }
-    };
-    let run_id = claim.run_id;
-    ports.reached("engine.claim.after");
-
-    match execute(task, memory, connectors, &ports, run_id).await {
-        Ok((shared, interrupted)) => report.take(&shared, interrupted),
-        Err(fault) => {
-            report.status = RunStatus::Failed;
-            report.error = Some(fault);
-        }
-    }
-
-    ports.reached("engine.finish.before");
-    let error = report.error.as_ref().map(ToString::to_string);
-    claim.held = false;
-    if let Err(error) = ports.state.finish_run(run_id, report.status, report.counters, error.as_deref()).await
-    {
-        // What was committed is committed and saved; only the row of history stays open until this process ends.
-        report.warnings.push(format!("the run's row could not be closed: {error}"));
-    }
-    ports.reached("engine.finish.after");
-    finished(report, &ports, &key, began)
-}
-
-fn finished(mut report: StreamReport, ports: &Ports, key: &TaskKey, began: Instant) -> StreamReport {
-    report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    ports.observer.observe(RunEvent::StreamFinished {
-        key,
-        status: report.status,
-        counters: report.counters,
-        error: report.error.as_ref().map(|fault| &fault.error),
-    });
-    report
-}
-
-/// The claim on a stream. Frees it if the task's future is dropped in the middle.
-struct Claim {
-    ports: Ports,
-    run_id: i64,
-    held: bool,
-}
-
-impl Claim {
-    async fn take(ports: &Ports, key: &TaskKey) -> Result<Self, Fault> {
-        let (ports, key) = (ports.clone(), key.clone());
-        // A task of its own: if nobody waits for the answer any more, the claim is dropped and freed all the same.
-        let taking = tokio::spawn(async move {
-            match ports.state.begin_run(&key.pipeline, &key.stream).await {
-                Ok(run_id) => Ok(Claim { ports, run_id, held: true }),
-                Err(error) => Err(Fault::state(&error)),
-            }
-        });
-        match taking.await {
-            Ok(taken) => taken,
-            Err(error) => {
-                let error = ConnectorError::internal("task_ended", error.to_string());
-                Err(Fault::new(Origin::Engine, "engine", error))
-            }
-        }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.held {
-            return;
-        }
-        let (state, run_id) = (self.ports.state.clone(), self.run_id);
-        // Without a runtime the process is ending, which frees the claim as well.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let dropped = Some("the caller dropped the run");
-                let _ = state.finish_run(run_id, RunStatus::Stopped, RunCounters::default(), dropped).await;
-            });
+            report.fail(fault);
+            false
         }
     }
 }
@@ -134,28 +78,28 @@ struct Joint {
     to: Sender,
     producer: Origin,
     schema: ArrowSchemaIpc,
+    steps: Option<HostSteps>,
 }
 
-/// Everything between claim and finish. An error is one from before the stages ran.
-async fn execute(
-    task: Task,
-    memory: MemoryPlan,
-    connectors: Connectors,
-    ports: &Ports,
-    run_id: i64,
-) -> Result<(Arc<TaskShared>, bool), Fault> {
+/// One attempt. An error is one from before the stages ran.
+async fn execute(task: Task, around: &Surroundings) -> Result<(Arc<TaskShared>, bool), Fault> {
+    let Surroundings { memory, connectors, ports, run_id, totals, breaker, probe, .. } = around;
     let state = &ports.state;
     let saved = state.last_checkpoint(&task.key).await.map_err(|error| Fault::state(&error))?;
     let shape =
         state.get(&task_scope_name(&task.key), SHAPE_KEY).await.map_err(|error| Fault::state(&error))?;
     let shape = shape.and_then(|json| serde_json::from_slice(&json).ok());
+    let steps = HostSteps::of_links(&task, ports, memory)
+        .map_err(|(origin, error)| Fault::new(origin, "engine", error))?;
 
-    let plugged = chain(&task, &connectors);
+    let plugged = chain(&task, connectors)?;
     let names =
         plugged.iter().map(|(origin, plugged)| (*origin, plugged.connector.id().to_owned())).collect();
-    let shared = Arc::new(TaskShared::new(task, ports.clone(), run_id, saved, shape, names));
+    let beginning =
+        Beginning { run_id: *run_id, saved, shape, names, totals: totals.clone(), breaker: breaker.clone() };
+    let shared = Arc::new(TaskShared::new(task, ports.clone(), beginning));
 
-    let opening = open_all(&shared, &plugged, memory);
+    let opening = open_all(&shared, &plugged, *memory, steps);
     let (stages, joints) = tokio::select! {
         biased;
         () = ports.cancellation.wait(CancelLevel::Stop) => return Ok((shared, false)),
@@ -168,7 +112,7 @@ async fn execute(
         },
     };
     ports.reached("engine.opened");
-    let mut running = Running { shared: shared.clone(), set: JoinSet::new() };
+    let mut running = Running { shared: shared.clone(), set: JoinSet::new(), probe: *probe, around: around.clone() };
     let interrupted = running.run(stages, joints).await;
     // Nothing of the task may outlive its claim.
     running.set.shutdown().await;
@@ -176,14 +120,32 @@ async fn execute(
 }
 
 /// The connectors that a task's stream passes, in order.
-fn chain<'a>(task: &Task, connectors: &'a Connectors) -> Vec<(Origin, &'a Plugged)> {
-    let transforms = task.transforms.iter().filter_map(|step| {
-        connectors.transforms.get(step.index).map(|plugged| (Origin::Transform(step.index), plugged))
-    });
-    std::iter::once((Origin::Source, &connectors.source))
-        .chain(transforms)
-        .chain(std::iter::once((Origin::Destination, &connectors.destination)))
-        .collect()
+fn chain<'a>(task: &Task, connectors: &'a Connectors) -> Result<Vec<(Origin, &'a Plugged)>, Fault> {
+    let mut chain = vec![(Origin::Source, &connectors.source)];
+    for step in task.transforms.iter().filter(|step| step.kind == StepKind::Connector) {
+        let index = step.index.unwrap_or(usize::MAX);
+        let Some(plugged) = connectors.transform(index) else {
+            let error = ConnectorError::internal("plan_mismatch", "the plan is not of these connectors");
+            return Err(Fault::new(Origin::Engine, "engine", error));
+        };
+        chain.push((Origin::Transform(index), plugged));
+    }
+    chain.push((Origin::Destination, &connectors.destination));
+    Ok(chain)
+}
+
+/// What flows out of the producer of each link, and what into its consumer: the host may change it in between.
+fn link_schemas(task: &Task) -> Vec<(ArrowSchemaIpc, ArrowSchemaIpc)> {
+    let mut links = Vec::new();
+    let (mut made, mut taken) = (task.source_schema.clone(), task.source_schema.clone());
+    for step in &task.transforms {
+        if step.kind == StepKind::Connector {
+            links.push((std::mem::replace(&mut made, step.schema.clone()), taken));
+        }
+        taken = step.schema.clone();
+    }
+    links.push((made, taken));
+    links
 }
 
 /// Makes the channels and opens every connector, all at once: a configuration that is refused is known before anything
@@ -192,36 +154,30 @@ async fn open_all(
     shared: &Arc<TaskShared>,
     plugged: &[(Origin, &Plugged)],
     memory: MemoryPlan,
+    steps: Vec<Option<HostSteps>>,
 ) -> Result<(Vec<Stage>, Vec<Joint>), Fault> {
     let task = &shared.task;
-    if plugged.len() != task.transforms.len() + 2 {
-        let error = ConnectorError::internal("plan_mismatch", "the plan is not of these connectors");
-        return Err(Fault::new(Origin::Engine, "engine", error));
-    }
     // One frame waits for the pump; the rest waits for the consumer.
     let before_pump = Bounds { bytes_max: 1, frames_max: 1 };
     let after_pump =
         Bounds { bytes_max: memory.channel_bytes_max, frames_max: task.limits.max_inflight_batches.max(1) };
-    let schemas: Vec<ArrowSchemaIpc> = std::iter::once(&task.source_schema)
-        .chain(task.transforms.iter().map(|step| &step.schema))
-        .cloned()
-        .collect();
-
     let mut joints = Vec::new();
     let mut inlets = vec![None];
     let mut outlets = Vec::new();
-    for (link, schema) in schemas.iter().enumerate() {
+    // What each connector is told of the stream: the source what it makes, the others what they take.
+    let mut schemas = vec![task.source_schema.clone()];
+    for (((made, taken), steps), (producer, _)) in link_schemas(task).into_iter().zip(steps).zip(plugged) {
         let (producer_end, from) = channel(before_pump);
         let (to, consumer_end) = channel(after_pump);
         outlets.push(Some(Arc::new(producer_end)));
         inlets.push(Some((to.gauge(), consumer_end)));
-        joints.push(Joint { from, to, producer: plugged[link].0, schema: schema.clone() });
+        joints.push(Joint { from, to, producer: *producer, schema: made, steps });
+        schemas.push(taken);
     }
     outlets.push(None);
 
-    let opening = plugged.iter().zip(inlets).zip(outlets).enumerate().map(
-        |(index, (((origin, plugged), inlet), outlet))| {
-            let schema = schemas[index.saturating_sub(1)].clone();
+    let opening = plugged.iter().zip(inlets).zip(outlets).zip(schemas).map(
+        |((((origin, plugged), inlet), outlet), schema)| {
             async move {
                 let role = origin.role().unwrap_or(ConnectorRole::Source);
                 let (gauge, inlet) = inlet.unzip();
@@ -259,6 +215,8 @@ async fn open_all(
 struct Running {
     shared: Arc<TaskShared>,
     set: JoinSet<Ended>,
+    probe: bool,
+    around: Surroundings,
 }
 
 impl Running {
@@ -267,7 +225,7 @@ impl Running {
         let shared = self.shared.clone();
         let Some(destination) = stages.pop() else { return false };
         let _ = shared.transactional.set(destination.opened.info.capabilities.transactional);
-        let Some(last_joint) = joints.last() else { return false };
+        let Some(to) = joints.last().map(|joint| &joint.to) else { return false };
         self.set.spawn(run_stage(shared.clone(), destination, None));
 
         // The destination connects, prepares and reports its receipt before it asks for the stream. Nothing was read yet,
@@ -276,7 +234,7 @@ impl Running {
             biased;
             () = shared.failed() => false,
             () = shared.ports.cancellation.wait(CancelLevel::Stop) => return false,
-            ready = last_joint.to.receiver_ready() => ready.is_ok(),
+            ready = to.receiver_ready() => ready.is_ok(),
         };
         if !ready {
             // It is gone without having asked; why, it says itself.
@@ -290,11 +248,30 @@ impl Running {
                 return false;
             }
         };
+        if self.probe {
+            return false;
+        }
+        if start.done {
+            // The destination has it all: it sees the end, and nothing is read.
+            drop(stages);
+            let _ = to.finish();
+            shared.complete_source();
+            return self.attend().await;
+        }
+        let mut copy = match self.open_copy(&start) {
+            Ok(copy) => copy,
+            Err(error) => {
+                shared.fail(Origin::Engine, error);
+                return false;
+            }
+        };
         let position = start.position.as_ref().map(|cursor| cursor.value.clone());
         let last = joints.len() - 1;
         for (link, joint) in joints.into_iter().enumerate() {
-            let Joint { from, to, producer, schema } = joint;
-            let link = Link { producer, last: link == last, schema, position: start.position.clone() };
+            let Joint { from, to, producer, schema, steps } = joint;
+            let last = link == last;
+            let copy = if last { copy.take() } else { None };
+            let link = Link { producer, last, schema, position: start.position.clone(), steps, copy };
             let shared = shared.clone();
             self.set.spawn(async move {
                 pump(&shared, link, from, to).await;
@@ -306,6 +283,22 @@ impl Running {
             self.set.spawn(run_stage(shared.clone(), stage, position.clone()));
         }
         self.attend().await
+    }
+
+    /// Opens the partition's part of the local copy, if somebody asked for one.
+    fn open_copy(&self, start: &Start) -> Result<Option<Box<dyn CopyWriter>>, ConnectorError> {
+        let Some(keeper) = &self.shared.ports.copies else { return Ok(None) };
+        let task = &self.shared.task;
+        let copy = match self.around.copy.get() {
+            Some(copy) => copy.clone(),
+            None => {
+                let resuming = start.position.is_some() || start.done || self.around.continues;
+                let opened = keeper.open(&task.key.pipeline, &task.key.stream, &task.write, resuming)?;
+                self.around.copy.get_or_init(|| opened).clone()
+            }
+        };
+        let committed = start.committed.as_ref().map(|committed| committed.id);
+        copy.writer(task.key.partition, committed).map(Some)
     }
 
     /// Decides where the stream goes on and makes it known.

@@ -1,5 +1,6 @@
-//! `config.toml` in the user's folder: registries by alias, the default one, how old a release must be. Strict: an unknown key
-//! is an error with its place and a suggestion. Changed by commands without losing anybody's comments.
+//! `config.toml` in the user's folder: registries by alias, the default one, how old a release must be, where runs are told
+//! to. Strict: an unknown key is an error with its place and a suggestion. Changed by commands without losing anybody's
+//! comments. The tables that it shares with `rapidbyte.toml` are let through: `rapidbyte-pipeline` reads them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rapidbyte_core::telemetry::TelemetrySettings;
 use rapidbyte_packages::blob;
 use rapidbyte_packages::reference::{PackageName, RegistryRef};
-use rapidbyte_pipeline::{Diagnostic, DocumentErrors, SourceFile, Span, quantity, suggest};
+use rapidbyte_pipeline::{Diagnostic, DocumentErrors, ProjectSettings, SourceFile, Span, quantity, suggest};
 use rapidbyte_trust::{Places, Policy, TrustConfig};
 use serde::Deserialize;
 use toml::Spanned;
@@ -31,9 +33,10 @@ const REGISTRIES: &str = "registries";
 const DEFAULT_REGISTRY: &str = "default-registry";
 const MINIMUM_RELEASE_AGE: &str = "minimum-release-age";
 const TRUST: &str = "trust";
+const TELEMETRY: &str = "telemetry";
 
 /// What holds for every project of this user.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GlobalSettings {
     /// By alias.
     pub registries: BTreeMap<String, RegistrySettings>,
@@ -43,6 +46,8 @@ pub struct GlobalSettings {
     pub minimum_release_age: Duration,
     /// Who is trusted, as it is written.
     pub trust: TrustConfig,
+    /// Where runs are told to.
+    pub telemetry: TelemetrySettings,
     /// Where the file is: paths in it are relative to this.
     pub folder: PathBuf,
 }
@@ -105,11 +110,14 @@ struct Reader {
 impl Reader {
     fn settings(&mut self, root: &DeTable<'_>, folder: &Path) -> GlobalSettings {
         let mut settings = GlobalSettings { folder: folder.to_owned(), ..GlobalSettings::default() };
-        self.known(root, "the settings", &[REGISTRIES, DEFAULT_REGISTRY, MINIMUM_RELEASE_AGE, TRUST]);
+        let mut known = vec![REGISTRIES, DEFAULT_REGISTRY, MINIMUM_RELEASE_AGE, TRUST, TELEMETRY];
+        known.extend(ProjectSettings::SHARED_TABLES);
+        self.known(root, "the settings", &known);
         let mut default = None;
         for (key, value) in root {
             match key.get_ref().as_ref() {
                 REGISTRIES => settings.registries = self.registries(value, folder),
+                TELEMETRY => settings.telemetry = self.telemetry(value),
                 TRUST => settings.trust = self.trust(value).unwrap_or_default(),
                 DEFAULT_REGISTRY => default = self.text(value, DEFAULT_REGISTRY).map(|alias| (alias, value)),
                 MINIMUM_RELEASE_AGE => {
@@ -139,6 +147,43 @@ impl Reader {
             settings.default_registry = Some(alias);
         } else if settings.registries.contains_key(OFFICIAL_ALIAS) {
             settings.default_registry = Some(OFFICIAL_ALIAS.to_owned());
+        }
+        settings
+    }
+
+    fn telemetry(&mut self, value: &Spanned<DeValue<'_>>) -> TelemetrySettings {
+        let mut settings = TelemetrySettings::default();
+        let Some(table) = self.table(value, "`telemetry`") else { return settings };
+        self.known(table, "`telemetry`", &["endpoint", "headers", "sample"]);
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "endpoint" => settings.endpoint = self.text(value, "endpoint"),
+                "headers" => {
+                    let Some(table) = self.table(value, "`telemetry.headers`") else { continue };
+                    for (name, value) in table {
+                        let name = name.get_ref().as_ref();
+                        if let Some(text) = self.text(value, name) {
+                            settings.headers.insert(name.to_owned(), text);
+                        }
+                    }
+                }
+                "sample" => {
+                    let share = match value.get_ref() {
+                        DeValue::Float(float) => float.as_str().parse().ok(),
+                        DeValue::Integer(integer) => integer.as_str().parse().ok(),
+                        _ => None,
+                    };
+                    settings.sample = share.filter(|share: &f64| (0.0..=1.0).contains(share));
+                    if settings.sample.is_none() {
+                        self.error(
+                            "invalid_share",
+                            value,
+                            "`sample` must be a share of runs, 0 to 1".to_owned(),
+                        );
+                    }
+                }
+                _ => {}
+            }
         }
         settings
     }
@@ -402,6 +447,22 @@ mod tests {
     }
 
     #[test]
+    fn telemetry_is_read() {
+        let settings = parse(
+            "[telemetry]\nendpoint = \"http://localhost:4318\"\nsample = 0.25\nheaders = { x-tenant = \"acme\" }\n",
+        );
+        assert_eq!(settings.telemetry.endpoint.as_deref(), Some("http://localhost:4318"));
+        assert_eq!(settings.telemetry.sample, Some(0.25));
+        assert_eq!(settings.telemetry.headers["x-tenant"], "acme");
+        assert_eq!(parse("[telemetry]\nsample = 1\n").telemetry.sample, Some(1.0));
+        assert_eq!(parse("").telemetry, TelemetrySettings::default());
+        assert!(refused("[telemetry]\nsample = 2\n").contains("a share of runs, 0 to 1"));
+        assert!(refused("[telemetry]\nsample = true\n").contains("a share of runs, 0 to 1"));
+        assert!(refused("[telemetry]\nendpiont = \"x\"\n").contains("did you mean `endpoint`?"));
+        assert!(refused("[telemetry]\nheaders = { a = 1 }\n").contains("`a` must be a text"));
+    }
+
+    #[test]
     fn the_official_registry_is_the_default_and_must_be_signed() {
         let settings = parse(
             "[registries.rapidbyte]\nurl = \"registry.example/rapidbyte\"\n\
@@ -459,6 +520,17 @@ mod tests {
             let shown = refused(text);
             assert!(shown.contains(why), "{text}: {shown}");
         }
+    }
+
+    #[test]
+    fn tables_of_workspaces_are_let_through() {
+        let settings = parse(
+            "[resources]\nparallelism = 2\n[state]\nbackend = \"sqlite\"\n[run]\nparallel = 2\n\
+             [telemetry]\nendpoint = \"http://localhost:4318\"\n",
+        );
+        assert_eq!(settings.registries.len(), 0);
+        assert!(refused("[resource]\n").contains("did you mean `resources`?"));
+        assert!(refused("pipelines = \"x\"\n").contains("unknown key"));
     }
 
     #[test]

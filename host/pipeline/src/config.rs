@@ -14,7 +14,7 @@ use crate::node::{Node, Scalar};
 use crate::span::Span;
 
 /// What stands for a value that must not be shown.
-const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// The `config` of a connector, with the environment put in. Shows (`Debug`, `Serialize`) nothing of the environment.
 #[derive(Debug, Clone)]
@@ -44,6 +44,11 @@ pub struct CheckedConfig {
 impl Config {
     pub(crate) fn new(node: Node, at: Span) -> Self {
         Config { node, at }
+    }
+
+    /// The same config with another tree in its place.
+    pub(crate) fn map_nodes(&self, change: &dyn Fn(&Node) -> Node) -> Self {
+        Config { node: change(&self.node), at: self.at }
     }
 
     /// The place to point at when something is missing.

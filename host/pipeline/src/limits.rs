@@ -4,6 +4,8 @@
 pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A manifest, with its config schema.
 pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
+/// The settings of a workspace: a handful of tables.
+pub const SETTINGS_BYTES_MAX: usize = 256 * 1024;
 /// Nodes (scalars, lists, mappings, keys) of a document after its aliases are expanded.
 pub const NODES_MAX: usize = 400_000;
 /// Bytes of scalars of a document after its aliases are expanded.
@@ -33,8 +35,32 @@ pub const BATCH_MEMORY_SHARE: u64 = 8;
 pub const SNIPPET_COLUMNS_MAX: usize = 140;
 /// Seconds between checkpoints at most: a day.
 pub const CHECKPOINT_INTERVAL_SECONDS_MAX: u64 = 24 * 3600;
+/// Attempts at a task, the first one included: a connection that is cut comes back at once or not soon.
+pub const RETRY_ATTEMPTS_DEFAULT: u32 = 3;
+pub const RETRY_ATTEMPTS_MAX: u32 = 1000;
+pub const RETRY_INITIAL_DELAY_MS_DEFAULT: u64 = 1_000;
+pub const RETRY_MAX_DELAY_MS_DEFAULT: u64 = 30_000;
+/// Longest wait between attempts: beyond an hour, a scheduler does it better.
+pub const RETRY_DELAY_MS_MAX: u64 = 3_600_000;
+/// A circuit breaker that does not say how long it stays open.
+pub const BREAKER_COOLDOWN_MS_DEFAULT: u64 = 60_000;
+/// The longest a circuit breaker stays open: a week.
+pub const BREAKER_COOLDOWN_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// A hook that does not say: longer than any notification, shorter than a scheduler's patience.
+pub const HOOK_TIMEOUT_MS_DEFAULT: u64 = 600_000;
+/// The longest a hook may take: a day.
+pub const HOOK_TIMEOUT_MS_MAX: u64 = 24 * 3_600_000;
+/// Expressions, commands and queries in a document.
+pub const EXPRESSION_BYTES_MAX: usize = 64 * 1024;
+/// Ranges that one stream is divided into at most: as many as may run side by side.
+pub const PARTITIONS_MAX: u32 = rapidbyte_core::limits::PARALLELISM_MAX;
 
 const _: () = {
+    assert!(RETRY_INITIAL_DELAY_MS_DEFAULT <= RETRY_MAX_DELAY_MS_DEFAULT);
+    assert!(RETRY_MAX_DELAY_MS_DEFAULT <= RETRY_DELAY_MS_MAX);
+    assert!(RETRY_ATTEMPTS_DEFAULT <= RETRY_ATTEMPTS_MAX);
+    assert!(BREAKER_COOLDOWN_MS_DEFAULT <= BREAKER_COOLDOWN_MS_MAX);
+    assert!(HOOK_TIMEOUT_MS_DEFAULT <= HOOK_TIMEOUT_MS_MAX);
     assert!(MANIFEST_BYTES_MAX <= DOCUMENT_BYTES_MAX);
     assert!(DOCUMENT_BYTES_MAX < u32::MAX as usize);
     assert!(BATCHES_IN_MEMORY_MIN <= BATCH_MEMORY_SHARE);

@@ -1,24 +1,34 @@
 //! Strict reading of node trees, shared by pipeline documents and manifests: every key is known, refused by name or an
 //! error with a suggestion; every value has one type. Collects errors instead of stopping at the first.
 
+use jiff::Timestamp;
+
 use crate::diagnostic::{Diagnostic, SourceFile};
-use crate::interpolate::{self, Environment, Mistake};
-use crate::limits::{ERRORS_MAX, NODES_MAX, SUGGESTION_CHARS_MAX, VARIABLES_BYTES_MAX};
+pub(crate) use crate::format::Keys;
+use crate::interpolate::{self, Environment, Mistake, Sources};
+use crate::limits::{ERRORS_MAX, EXPRESSION_BYTES_MAX, NODES_MAX, SUGGESTION_CHARS_MAX, VARIABLES_BYTES_MAX};
 use crate::node::{Entry, Kind, Node, Scalar, Value, shorten};
 use crate::quantity;
 use crate::span::{Span, Spanned};
-use crate::spec::Secret;
+use crate::spec::{Secret, SecretText};
 
 /// What is being read, and what was found wrong so far.
 pub(crate) struct Reader<'a> {
     pub file: &'a SourceFile,
     /// None: `${…}` means nothing in this document.
     environment: Option<Environment<'a>>,
+    /// None: there is no `now()` in this document.
+    pub now: Option<Timestamp>,
+    /// As in [`Sources`].
+    pub locals: Vec<(&'static str, Option<String>)>,
     variables_bytes_left: usize,
     names_left: usize,
     pub errors: Vec<Diagnostic>,
     pub warnings: Vec<Diagnostic>,
+    /// Values of the environment in configs: schemas say which of them are secret.
     pub secrets: Vec<Secret>,
+    /// What is secret whatever anybody says.
+    pub hidden: Vec<Secret>,
 }
 
 /// A mapping whose keys have been checked.
@@ -39,32 +49,19 @@ impl<'n> Section<'n> {
     }
 }
 
-/// What a mapping may hold.
-#[derive(Clone, Copy)]
-pub(crate) struct Keys {
-    pub known: &'static [&'static str],
-    /// Of the format, but not done by this version.
-    pub later: &'static [&'static str],
-    /// Keys of other mappings that are often sought here, with where they belong.
-    pub elsewhere: &'static [(&'static str, &'static str)],
-}
-
-impl Keys {
-    pub const fn of(known: &'static [&'static str]) -> Keys {
-        Keys { known, later: &[], elsewhere: &[] }
-    }
-}
-
 impl<'a> Reader<'a> {
     pub fn new(file: &'a SourceFile, environment: Option<Environment<'a>>) -> Self {
         Reader {
             file,
             environment,
+            now: None,
+            locals: Vec::new(),
             variables_bytes_left: VARIABLES_BYTES_MAX,
             names_left: NODES_MAX,
             errors: Vec::new(),
             warnings: Vec::new(),
             secrets: Vec::new(),
+            hidden: Vec::new(),
         }
     }
 
@@ -92,7 +89,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A mapping with its keys checked. `place` is how messages call it: "`source`", "stream `invoices`".
-    pub fn section<'n>(&mut self, node: &'n Node, place: &str, at: Span, keys: Keys) -> Option<Section<'n>> {
+    pub fn section<'n>(
+        &mut self,
+        node: &'n Node,
+        place: &str,
+        at: Span,
+        keys: impl Into<Keys>,
+    ) -> Option<Section<'n>> {
+        let keys = keys.into();
         let Kind::Map(entries) = &node.kind else {
             let message = format!("{place} must be a mapping, not {}", node.describe());
             self.error(Diagnostic::error("wrong_type", node.span, message));
@@ -100,26 +104,18 @@ impl<'a> Reader<'a> {
         };
         for entry in entries {
             let key = entry.key.value.as_str();
-            if keys.known.contains(&key) || self.is_full() {
+            if keys.contains(key) || self.is_full() {
                 continue;
             }
-            if keys.later.contains(&key) {
-                self.not_yet(&format!("`{}`", shorten(key)), entry.key.span);
-                continue;
-            }
-            let known = keys.known.iter().chain(keys.later).copied();
             let error = Diagnostic::error(
                 "unknown_key",
                 entry.key.span,
                 format!("unknown key `{}` in {place}", shorten(key)),
             );
-            let elsewhere = keys.elsewhere.iter().find(|(other, _)| *other == key);
-            self.error(match (elsewhere, suggest(key, known)) {
-                (Some((_, home)), _) => error.help(format!("`{key}` belongs {home}")),
+            self.error(match (keys.home_of(key), suggest(key, keys.names())) {
+                (Some(home), _) => error.help(format!("`{key}` belongs {home}")),
                 (None, Some(similar)) => error.label(format!("did you mean `{similar}`?")),
-                (None, None) => {
-                    error.help(format!("{place} may have {}", all_of(keys.known.iter().copied())))
-                }
+                (None, None) => error.help(format!("{place} may have {}", all_of(keys.names()))),
             });
         }
         Some(Section { entries, at })
@@ -132,12 +128,6 @@ impl<'a> Reader<'a> {
             self.error(Diagnostic::error("missing_key", section.at, format!("{place} lacks `{key}`")));
         }
         value
-    }
-
-    /// Something of the specification that is not done yet.
-    pub fn not_yet(&mut self, what: &str, span: Span) {
-        let message = format!("{what} is part of the pipeline format, but this version does not do it yet");
-        self.error(Diagnostic::error("not_supported_yet", span, message));
     }
 
     /// A text. `what` is how messages call it.
@@ -177,6 +167,53 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// A text of some language, SQL or the shell's: lines may end in it.
+    pub fn expression(&mut self, node: &Node, what: &str) -> Option<Spanned<String>> {
+        let text = self.text(node, what)?;
+        let problem = if text.trim().is_empty() {
+            format!("{what} is empty")
+        } else if text.len() > EXPRESSION_BYTES_MAX {
+            format!("{what} is longer than {EXPRESSION_BYTES_MAX} bytes")
+        } else if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            format!("{what} contains a control character")
+        } else {
+            return Some(text);
+        };
+        self.error(Diagnostic::error("invalid_value", node.span, problem));
+        None
+    }
+
+    /// As [`expression`](Self::expression), and what came from the environment is a secret.
+    pub fn guarded(&mut self, node: &Node, what: &str) -> Option<Spanned<String>> {
+        let text = self.expression(node, what)?;
+        self.hide_variables(node, what);
+        Some(text)
+    }
+
+    /// A text that is a secret as a whole, and what came into it from the environment is one, too.
+    pub fn secret(&mut self, node: &Node, what: &str) -> Option<SecretText> {
+        let text = self.expression(node, what)?;
+        self.hide(what.trim_matches('`'), &text.value);
+        self.hide_variables(node, what);
+        Some(SecretText::new(text.value, text.span))
+    }
+
+    fn hide_variables(&mut self, node: &Node, what: &str) {
+        if let Some(scalar) = self.filled(node, what, "a text") {
+            for (variable, value) in scalar.variables() {
+                self.hide(variable, value);
+            }
+        }
+    }
+
+    /// From now on nobody may see this.
+    pub fn hide(&mut self, name: &str, value: &str) {
+        let secret = Secret { variable: name.to_owned(), value: value.to_owned() };
+        if !value.is_empty() && !self.hidden.contains(&secret) {
+            self.hidden.push(secret);
+        }
+    }
+
     /// One of several words.
     pub fn word<T: Copy>(
         &mut self,
@@ -184,6 +221,11 @@ impl<'a> Reader<'a> {
         what: &str,
         words: &[(&'static str, T)],
     ) -> Option<Spanned<T>> {
+        // A word such as `null` is meant as it is written.
+        let written = node.as_scalar().map(Scalar::raw).unwrap_or_default();
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == written) {
+            return Some(Spanned::new(*value, node.span));
+        }
         let text = self.text(node, what)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
             return Some(Spanned::new(*value, node.span));
@@ -196,6 +238,28 @@ impl<'a> Reader<'a> {
             Some(similar) => error.label(format!("did you mean `{similar}`?")),
             None => error,
         });
+        None
+    }
+
+    /// A number above 0 and at most 1.
+    pub fn fraction(&mut self, node: &Node, what: &str) -> Option<f64> {
+        let value = match self.filled(node, what, "a number")?.value() {
+            Value::Int(value) => value as f64,
+            Value::UInt(value) => value as f64,
+            Value::Float(value) => value,
+            Value::Unrepresentable => f64::NAN,
+            _ => {
+                let message = format!("{what} must be a number, not {}", node.describe());
+                self.error(Diagnostic::error("wrong_type", node.span, message));
+                return None;
+            }
+        };
+        if value > 0.0 && value <= 1.0 {
+            return Some(value);
+        }
+        let message = format!("{what} cannot be {}", self.shown(node));
+        let help = "it is a share of all records: above 0 and at most 1, so `0.1` for a tenth";
+        self.error(Diagnostic::error("out_of_range", node.span, message).help(help));
         None
     }
 
@@ -355,14 +419,11 @@ impl<'a> Reader<'a> {
 
     fn fill(&mut self, scalar: &Scalar, span: Span) -> Option<Scalar> {
         let Some(environment) = self.environment else { return Some(scalar.clone()) };
-        if scalar.raw().contains("{{") {
-            self.not_yet("a `{{ ... }}` expression", span);
-            return None;
-        }
         if !interpolate::needs_filling(scalar.raw()) {
             return Some(scalar.clone());
         }
-        match interpolate::fill(scalar.raw(), environment, &mut self.variables_bytes_left) {
+        let sources = Sources { environment, now: self.now, locals: &self.locals };
+        match interpolate::fill(scalar.raw(), &sources, &mut self.variables_bytes_left) {
             Ok(filled) => Some(scalar.clone().filled(filled.text, filled.variables)),
             Err(mistakes) => {
                 for mistake in mistakes {
@@ -389,6 +450,17 @@ impl<'a> Reader<'a> {
             _ => span,
         };
         match mistake {
+            Mistake::Expression { written: expression, fault } => {
+                // What is escaped in the document stands elsewhere than it is read.
+                let exact = written.find(&expression).map(|at| {
+                    let start = span.start as usize + at;
+                    match fault.len {
+                        0 => Span::new(start, start + 2),
+                        len => Span::new(start + 2 + fault.at, start + 2 + fault.at + len),
+                    }
+                });
+                Diagnostic::error(fault.code, exact.unwrap_or(span), fault.message).maybe_help(fault.help)
+            }
             Mistake::Missing { name } => Diagnostic::error(
                 "missing_variable",
                 place(&format!("${{{name}")),
@@ -397,7 +469,10 @@ impl<'a> Reader<'a> {
             .help(format!("set it, or give a default: `${{{name}:-value}}`")),
             Mistake::TooLong { name } => Diagnostic::error(
                 "document_too_large",
-                place(&format!("${{{name}")),
+                match name.as_str() {
+                    "{{" => span,
+                    name => place(&format!("${{{name}")),
+                },
                 format!(
                     "with `{name}` put in, the document has more than {VARIABLES_BYTES_MAX} bytes of variables"
                 ),

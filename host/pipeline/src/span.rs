@@ -15,14 +15,17 @@ impl Span {
     /// Of what is not in the text: a default, or a document that was not read from text.
     pub const NONE: Span = Span { start: u32::MAX, end: u32::MAX };
 
+    /// Of what another file states, such as the settings of the project.
+    pub const ELSEWHERE: Span = Span { start: u32::MAX - 1, end: u32::MAX - 1 };
+
     pub fn new(start: usize, end: usize) -> Self {
         let clamp = |byte: usize| u32::try_from(byte).unwrap_or(u32::MAX);
         Span { start: clamp(start), end: clamp(end.max(start)) }
     }
 
-    /// Whether this is [`Span::NONE`].
+    /// Whether this is no place in the text.
     pub fn is_none(self) -> bool {
-        self == Span::NONE
+        self == Span::NONE || self == Span::ELSEWHERE
     }
 }
 
@@ -52,9 +55,9 @@ impl<T> Spanned<T> {
         Spanned { value, span: Span::NONE }
     }
 
-    /// Whether the document states the value.
+    /// Whether the document states the value, or the settings do.
     pub fn is_stated(&self) -> bool {
-        !self.span.is_none()
+        self.span != Span::NONE
     }
 
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Spanned<U> {

@@ -1,11 +1,25 @@
 //! The pipeline as later stages see it: checked, defaults and overrides applied, with spans kept wherever the engine or
 //! the façade may still have to point at the document. Refuses to know how it was written.
 
+mod around;
+mod errors;
+mod quality;
+
 use std::sync::Arc;
 
-use rapidbyte_core::contract::{ConnectorRole, CursorSpec, Limits, SyncMode, WriteMode, WritePlan};
+use rapidbyte_core::contract::{
+    ConnectorRole, CursorSpec, DataErrorPolicy, Limits, NewColumnPolicy, NullabilityChangePolicy, Policies,
+    RemovedColumnPolicy, SyncMode, TypeChangePolicy, WriteMode, WritePlan,
+};
 use rapidbyte_core::limits;
 use serde::Serialize;
+
+pub use around::{CacheSpec, Hook, HooksSpec, SecretText, StateBackend, StateSpec};
+pub use errors::{Backoff, BreakerSpec, DeadLetterSpec, ErrorsSpec, RetrySpec, RetryableError};
+pub use quality::{
+    ColumnRule, ContractSpec, Notify, OnViolation, OperationSpec, RequiredColumn, TransformKind,
+    TransformSpec,
+};
 
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, DocumentErrors, SourceFile};
@@ -19,9 +33,15 @@ pub struct Pipeline {
     pub name: Spanned<String>,
     pub source: SourceSpec,
     pub transforms: Vec<TransformSpec>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contracts: Vec<ContractSpec>,
     pub destination: DestinationSpec,
+    pub errors: ErrorsSpec,
     pub state: StateSpec,
     pub resources: Resources,
+    #[serde(skip_serializing_if = "HooksSpec::is_empty")]
+    pub hooks: HooksSpec,
+    pub cache: CacheSpec,
     /// The text the spans point into.
     #[serde(skip)]
     pub file: Arc<SourceFile>,
@@ -40,7 +60,11 @@ impl Pipeline {
     pub fn stream(&self, name: &str) -> Option<StreamSpec> {
         match &self.source.streams {
             Streams::Listed(streams) => streams.iter().find(|stream| stream.name.value == name).cloned(),
-            Streams::All { span, write } => Some(StreamSpec::whole(name, *span, write.clone())),
+            Streams::All { span, write, policies, on_error } => Some(StreamSpec {
+                policies: *policies,
+                on_error: *on_error,
+                ..StreamSpec::whole(name, *span, write.clone())
+            }),
         }
     }
 
@@ -49,6 +73,21 @@ impl Pipeline {
         self.transforms
             .iter()
             .filter(move |transform| transform.stream.as_ref().is_none_or(|only| only.value == stream))
+    }
+
+    /// The contracts of a stream, in order.
+    pub fn contracts_of<'a>(&'a self, stream: &'a str) -> impl Iterator<Item = &'a ContractSpec> {
+        self.contracts.iter().filter(move |contract| contract.stream.value == stream)
+    }
+
+    /// Every connector that the document names, in the order in which data passes them; the one for dead letters last.
+    pub fn connectors(&self) -> impl Iterator<Item = &ConnectorRef> {
+        let transforms = self.transforms.iter().filter_map(TransformSpec::connector);
+        let dead_letter = self.errors.dead_letter.as_ref().map(|dead_letter| &dead_letter.connector);
+        std::iter::once(&self.source.connector)
+            .chain(transforms)
+            .chain([&self.destination.connector])
+            .chain(dead_letter)
     }
 
     /// A document error that a later stage found, ready to be shown.
@@ -62,7 +101,7 @@ impl Pipeline {
 pub struct ConnectorRef {
     #[serde(skip)]
     pub role: ConnectorRole,
-    /// Where in the document: `source`, `destination`, `transforms[0]`.
+    /// Where in the document: `source`, `destination`, `transforms[0]`, `errors.dead_letter`.
     #[serde(skip)]
     pub place: String,
     #[serde(rename = "use")]
@@ -118,6 +157,11 @@ pub enum Streams {
         span: Span,
         #[serde(rename = "all")]
         write: WriteSpec,
+        #[serde(skip)]
+        policies: Policies,
+        /// As in [`StreamSpec::on_error`].
+        #[serde(skip)]
+        on_error: DataErrorPolicy,
     },
 }
 
@@ -132,8 +176,24 @@ pub struct StreamSpec {
     /// Columns to read, in this order. None: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub columns: Option<Spanned<Vec<Spanned<String>>>>,
+    /// SQL that chooses the records to read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Spanned<String>>,
+    /// The column by whose values the stream is divided. None: the source chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition_key: Option<Spanned<String>>,
+    /// Into how many ranges the stream is divided: 1 is never. None: by its size and `parallelism`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<Spanned<u32>>,
     #[serde(flatten)]
     pub write: WriteSpec,
+    /// What the destination does with schemas that change and records that it refuses: the stream's own words over the
+    /// destination's.
+    pub policies: Policies,
+    /// What is done with records that the source, a transform or a contract refuses: the stream's own `on_data_error`, else
+    /// `errors.on_error`.
+    #[serde(skip)]
+    pub on_error: DataErrorPolicy,
     /// The stream's place in the document.
     #[serde(skip)]
     pub span: Span,
@@ -146,7 +206,12 @@ impl StreamSpec {
             sync_mode: Spanned::default_of(SyncMode::FullRefresh),
             cursor: None,
             columns: None,
+            filter: None,
+            partition_key: None,
+            partitions: None,
             write,
+            policies: DEFAULT_POLICIES,
+            on_error: DataErrorPolicy::Fail,
             span,
         }
     }
@@ -197,36 +262,28 @@ impl WriteSpec {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub struct TransformSpec {
-    /// The only stream that passes it. None: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stream: Option<Spanned<String>>,
-    #[serde(flatten)]
-    pub connector: ConnectorRef,
-}
-
-#[derive(Debug, Clone, Serialize)]
 pub struct DestinationSpec {
     #[serde(flatten)]
     pub connector: ConnectorRef,
     /// What streams get that do not say otherwise; already applied to them.
     #[serde(flatten)]
     pub write: WriteSpec,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct StateSpec {
-    pub backend: Spanned<StateBackend>,
-    /// Database file, relative to the document. None: where the workspace or the user keeps state.
+    /// As [`write`](Self::write): already applied.
+    pub policies: Policies,
+    /// The table of the destination that dead letters go to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<Spanned<String>>,
+    pub dlq_table: Option<Spanned<String>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StateBackend {
-    Sqlite,
-}
+/// What a document that says nothing of policies gets: columns may come and types may widen, nothing is taken away, and a
+/// record that is refused ends the run.
+pub const DEFAULT_POLICIES: Policies = Policies {
+    on_data_error: DataErrorPolicy::Fail,
+    new_column: NewColumnPolicy::Add,
+    removed_column: RemovedColumnPolicy::Ignore,
+    type_change: TypeChangePolicy::Coerce,
+    nullability_change: NullabilityChangePolicy::Allow,
+};
 
 /// Bounds of a run. Every value is set; [`Spanned::is_stated`] tells defaults apart.
 #[derive(Debug, Clone, Serialize)]
@@ -281,6 +338,9 @@ pub struct Parsed {
     /// manifest is read, [`crate::CheckedConfig::secrets`] says which to register with the redactor; without a manifest,
     /// register all of these.
     pub secrets: Vec<Secret>,
+    /// What is secret whatever a manifest says: addresses of state and webhooks, and values of the environment in commands.
+    /// Register all of these.
+    pub hidden: Vec<Secret>,
     /// Things that are allowed and probably not meant. Rendered like errors.
     pub warnings: Vec<Diagnostic>,
 }

@@ -333,10 +333,9 @@ fn key_of(file: &SourceFile, node: Node) -> Step<Spanned<String>> {
         Kind::Scalar(scalar) => scalar,
         // `{{ now() }}` without quotes is, to YAML, a mapping as the key of a mapping.
         _ if file.text[..span.start as usize].ends_with('{') && file.slice(span).starts_with('{') => {
-            let message = "a `{{ ... }}` expression is part of the pipeline format, but this version does not do it yet";
+            let message = "a text that starts with a brace must be quoted";
             return Err(Box::new(
-                Diagnostic::error("not_supported_yet", span, message)
-                    .help("a text with braces must be quoted"),
+                Diagnostic::error("unquoted_expression", span, message).help("write `\"{{ ... }}\"`"),
             ));
         }
         _ => return Err(Box::new(Diagnostic::error("invalid_key", span, "only a text can be a key"))),

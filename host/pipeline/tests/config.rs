@@ -1,6 +1,6 @@
 //! Connector configs against their schemas.
 
-use rapidbyte_pipeline::{CheckedConfig, ConfigSchema, DocumentErrors, parse};
+use rapidbyte_pipeline::{CheckedConfig, ConfigSchema, DocumentErrors, Surroundings, parse};
 use serde_json::json;
 
 const SCHEMA: &str = r##"{
@@ -53,7 +53,9 @@ fn check_by(schema: &str, config: &str) -> Result<CheckedConfig, DocumentErrors>
         "version: \"1.0\"\npipeline: p\nsource:\n  use: ./s\n  config:\n    {indented}\n\
          destination: {{ use: ./d, write_mode: append }}\n"
     );
-    let pipeline = parse(&text, "p.yaml", &environment).unwrap_or_else(|errors| panic!("{errors}")).pipeline;
+    let pipeline = parse(&text, "p.yaml", &Surroundings::new(&environment, jiff::Timestamp::UNIX_EPOCH))
+        .unwrap_or_else(|errors| panic!("{errors}"))
+        .pipeline;
     let schema = ConfigSchema::from_json(schema, "schema").unwrap_or_else(|errors| panic!("{errors}"));
     let source = &pipeline.source.connector;
     source
@@ -243,7 +245,9 @@ error[wrong_type]: `ratio` must be a number, not the value of `${PGPORT}`
 #[test]
 fn a_missing_config_is_missing_at_use() {
     let text = "version: \"1.0\"\npipeline: p\nsource: { use: ./s }\ndestination: { use: ./d, write_mode: append }\n";
-    let pipeline = parse(text, "p.yaml", &environment).unwrap().pipeline;
+    let pipeline = parse(text, "p.yaml", &Surroundings::new(&environment, jiff::Timestamp::UNIX_EPOCH))
+        .unwrap()
+        .pipeline;
     let schema = ConfigSchema::from_json(SCHEMA, "schema").unwrap();
     let errors = pipeline.source.connector.config.check(&schema, "source").unwrap_err();
     assert!(errors.iter().all(|error| pipeline.file.slice(error.span) == "use"), "{errors:?}");

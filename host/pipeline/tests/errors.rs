@@ -15,7 +15,9 @@ fn environment(name: &str) -> Option<String> {
 #[test]
 fn bad_documents_are_refused_with_a_clear_error() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad");
-    check_folder(&folder, |text, name| match rapidbyte_pipeline::parse(text, name, &environment) {
+    let now = "2026-03-01T12:34:56Z".parse().unwrap();
+    let surroundings = rapidbyte_pipeline::Surroundings::new(&environment, now);
+    check_folder(&folder, |text, name| match rapidbyte_pipeline::parse(text, name, &surroundings) {
         Ok(_) => panic!("{name} was accepted"),
         Err(errors) => errors,
     });

@@ -2,9 +2,20 @@
 
 use rapidbyte_core::{SyncMode, WriteMode};
 use rapidbyte_pipeline::{
-    ConnectorLocation, Located, Parsed, Pipeline, StateBackend, Streams, decode, parse, render,
+    ConnectorLocation, DocumentErrors, Located, Parsed, Pipeline, StateBackend, Streams, Surroundings,
+    decode, render,
 };
 use serde_json::json;
+
+/// Documents as of one afternoon.
+fn parse(
+    text: &str,
+    name: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Parsed, DocumentErrors> {
+    let now = "2026-03-01T12:34:56Z".parse().unwrap();
+    rapidbyte_pipeline::parse(text, name, &Surroundings::new(environment, now))
+}
 
 const HEAD: &str = "version: \"1.0\"\npipeline: shop\n";
 
@@ -113,12 +124,16 @@ resources:
     assert!(pipeline.file.slice(streams[0].span).starts_with("name: orders"));
     assert!(pipeline.file.slice(streams[0].write.mode.span) == "append");
 
-    let passed =
-        |stream| pipeline.transforms_of(stream).map(|t| t.connector.location.text()).collect::<Vec<_>>();
+    let passed = |stream| {
+        pipeline.transforms_of(stream).map(|t| t.connector().unwrap().location.text()).collect::<Vec<_>>()
+    };
     assert_eq!(passed("customers"), ["./mask.wasm", "/opt/transform-upper"]);
     assert_eq!(passed("orders"), ["/opt/transform-upper"]);
-    assert_eq!(*pipeline.transforms[0].connector.location, ConnectorLocation::Wasm("./mask.wasm".into()));
-    assert_eq!(pipeline.transforms[1].connector.config.to_json(), json!({}));
+    assert_eq!(
+        *pipeline.transforms[0].connector().unwrap().location,
+        ConnectorLocation::Wasm("./mask.wasm".into())
+    );
+    assert_eq!(pipeline.transforms[1].connector().unwrap().config.to_json(), json!({}));
 
     assert_eq!(*pipeline.state.backend, StateBackend::Sqlite);
     assert_eq!(**pipeline.state.path.as_ref().unwrap(), "state/shop.db");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::name::{self, Role};
 use crate::packed::{self, Names};
+use crate::place::Place;
 use crate::{Error, sdk};
 
 /// What a project is written in.
@@ -47,21 +48,10 @@ pub fn create(
     home: &Path,
 ) -> Result<Project, Error> {
     let role = name::check(name, role)?;
-    let exists = || Error::Exists { path: folder.to_owned() };
-    match folder.read_dir().map(|mut entries| entries.next().is_none()) {
-        Ok(true) => {}
-        Ok(false) => return Err(exists()),
-        Err(_) if folder.symlink_metadata().is_ok() => return Err(exists()),
-        Err(_) => {}
-    }
-    let failed = |source| Error::Write { path: folder.to_owned(), source };
-    let absolute = std::path::absolute(folder).map_err(failed)?;
-    let above = absolute.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(above).map_err(failed)?;
+    let place = Place::new(folder)?;
     let sdk = sdk::unpack(home)?;
 
-    let temporary = tempfile::Builder::new().prefix(".scaffold-").tempdir_in(above).map_err(failed)?;
-    let project = temporary.path().join(name);
+    let project = place.beside();
     let names = Names { name, sdk: sdk::text(&sdk)? };
     let mut files = Vec::new();
     for template in ["common", role.as_str()] {
@@ -73,11 +63,6 @@ pub fn create(
         files.push("Cargo.lock".to_owned());
     }
     files.sort();
-    // An empty folder gives way; one that has got something meanwhile does not.
-    match std::fs::remove_dir(&absolute) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(exists()),
-        _ => {}
-    }
-    std::fs::rename(&project, &absolute).map_err(failed)?;
+    place.settle()?;
     Ok(Project { name: name.to_owned(), role, language, folder: folder.to_owned(), sdk, files })
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rapidbyte_engine::Plugged;
 use rapidbyte_pipeline::{
@@ -26,6 +26,10 @@ pub struct Loaded {
     /// The config with secrets masked.
     pub masked_config: serde_json::Value,
     pub grants: rapidbyte_core::grants::Grants,
+    /// How long its code took to be there.
+    pub took: Duration,
+    /// The code was compiled before.
+    pub cached: bool,
 }
 
 /// Makes the component of a `use` and reads its manifest. Crates are built, files are taken as they are, packages have been
@@ -102,16 +106,20 @@ impl Prepared {
         let Prepared { manifest, component, config_json, masked_config, options, network } = self;
         let grants = options.grants.clone();
         let (engine, path) = (engine.clone(), component.clone());
-        let loading = tokio::task::spawn_blocking(move || engine.load(&path, options));
+        let loading = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            engine.load(&path, options).map(|wasm| (wasm, began.elapsed()))
+        });
         async move {
             match loading.await {
-                Ok(Ok(wasm)) => {
+                Ok(Ok((wasm, took))) => {
+                    let cached = wasm.cache().hit;
                     let wasm = match network {
                         Some(network) => wasm.with_network(network),
                         None => wasm,
                     };
                     let plugged = Plugged::new(Arc::new(wasm), config_json);
-                    Ok(Loaded { manifest, component, plugged, masked_config, grants })
+                    Ok(Loaded { manifest, component, plugged, masked_config, grants, took, cached })
                 }
                 Ok(Err(error)) => Err(HostError::Component { path: component, error }),
                 Err(error) => std::panic::resume_unwind(

@@ -45,17 +45,29 @@ impl Host {
             std::fs::read(path).map_err(|source| HostError::Read { path: path.to_owned(), source })?;
         let name = path.display().to_string();
         let environment: &Environment = &self.settings.environment;
+        let settings = self.project_settings(path)?;
+        let environment = |variable: &str| environment(variable);
+        let surroundings = pipeline::Surroundings {
+            environment: &environment,
+            now: jiff::Timestamp::now(),
+            settings: Some(&settings),
+        };
         let parsed = pipeline::decode(&bytes, &name)
-            .and_then(|text| pipeline::parse(text, &name, &|variable| environment(variable)))
+            .and_then(|text| pipeline::parse(text, &name, &surroundings))
             .map_err(HostError::Document)?;
+        for secret in &parsed.hidden {
+            self.settings.redactor.register(&secret.value);
+        }
         Ok(Document { pipeline: parsed.pipeline, path: path.to_owned(), warnings: parsed.warnings })
     }
 
-    /// The documents that a path stands for: itself, or every `.yaml` and `.yml` file of a folder, by name.
+    /// The documents that a path stands for: itself, or every `.yaml` and `.yml` file of a folder, by name. A workspace stands
+    /// for its folder of pipelines.
     pub fn documents(&self, path: &Path) -> Result<Vec<PathBuf>, HostError> {
         if !path.is_dir() {
             return Ok(vec![path.to_owned()]);
         }
+        let path = &self.pipelines_folder(path)?;
         let read = |source| HostError::Read { path: path.to_owned(), source };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(path).map_err(read)? {
@@ -88,8 +100,8 @@ fn place(pipeline: &Pipeline, problem: &Problem) -> Span {
     let named = |list: &[Spanned<String>], name: &str| {
         list.iter().find(|column| column.value == name).map(|column| column.span)
     };
-    if let Place::Transform(index) = problem.place {
-        return pipeline.transforms.get(index).map_or(source, |transform| transform.connector.location.span);
+    if let Some(span) = outside_streams(pipeline, &problem.place) {
+        return span;
     }
     let Some(stream) = problem.stream.as_deref().and_then(|name| pipeline.stream(name)) else {
         return source;
@@ -102,7 +114,37 @@ fn place(pipeline: &Pipeline, problem: &Problem) -> Span {
         Place::WriteMode => stream.write.mode.is_stated().then_some(stream.write.mode.span),
         Place::PrimaryKey(Some(name)) => named(&stream.write.primary_key, name),
         Place::UpdateColumn(name) => named(&stream.write.update_columns, name),
+        Place::Filter => stream.filter.as_ref().map(|filter| filter.span),
+        Place::PartitionKey => {
+            let key = stream.partition_key.as_ref().map(|key| key.span);
+            key.or(stream.partitions.as_ref().map(|partitions| partitions.span))
+        }
         _ => None,
     };
     precise.unwrap_or(stream.name.span)
+}
+
+/// A place in the transforms or contracts.
+fn outside_streams(pipeline: &Pipeline, place: &Place) -> Option<Span> {
+    let contract = |index: &usize| pipeline.contracts.get(*index);
+    Some(match place {
+        Place::Transform(index) => {
+            let transform = pipeline.transforms.get(*index)?;
+            transform.connector().map_or(transform.span, |connector| connector.location.span)
+        }
+        Place::Operation { transform, operation, key } => {
+            let transform = pipeline.transforms.get((*transform)?)?;
+            let Some(operation) = transform.operations().get(*operation) else { return Some(transform.span) };
+            key.and_then(|key| operation.value.span_of(key)).unwrap_or(operation.span)
+        }
+        Place::Contract(index) => contract(index)?.stream.span,
+        Place::RequiredColumn { contract: index, column } => {
+            contract(index)?.required_columns.get(*column)?.name.span
+        }
+        Place::ContractRule { contract: index, rule, key } => {
+            let rule = contract(index)?.column_rules.get(*rule)?;
+            if *key == Some("column") { rule.column.span } else { rule.check.span }
+        }
+        _ => return None,
+    })
 }

@@ -3,8 +3,11 @@
 pub mod check;
 pub mod conformance;
 pub mod connector;
+pub mod dlq;
+pub mod doctor;
 pub mod document;
 pub mod index;
+pub mod letters;
 pub mod native;
 pub mod package;
 pub mod publish;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use rapidbyte_core::ports::{Observer, StateStore};
+use rapidbyte_core::ports::{Observer, RunEvent, StateStore};
 use rapidbyte_engine::{
     self as engine, Cancellation, Connectors, PipelineSpec, PlanError, PlanOptions, Ports, RunReport,
 };
 use rapidbyte_pipeline::Pipeline;
-use rapidbyte_state::SqliteStore;
 
 use super::document::{self, Document};
+use super::letters::{self, Delivery};
 use crate::connector::build::BuildProgress;
 use crate::connector::load::Loaded;
 use crate::error::HostError;
@@ -28,7 +28,8 @@ pub struct RunOptions {
 /// The connectors of a document, loaded.
 pub struct LoadedPipeline {
     pub source: Loaded,
-    pub transforms: Vec<Loaded>,
+    /// None where the host transforms.
+    pub transforms: Vec<Option<Loaded>>,
     pub destination: Loaded,
 }
 
@@ -36,20 +37,32 @@ impl LoadedPipeline {
     pub fn connectors(&self) -> Connectors {
         Connectors {
             source: self.source.plugged.clone(),
-            transforms: self.transforms.iter().map(|loaded| loaded.plugged.clone()).collect(),
+            transforms: self.transforms.iter().map(|it| it.as_ref().map(|it| it.plugged.clone())).collect(),
             destination: self.destination.plugged.clone(),
         }
     }
 
     /// Source, transforms, destination: the order in which data passes them.
     pub fn in_order(&self) -> impl Iterator<Item = &Loaded> {
-        std::iter::once(&self.source).chain(&self.transforms).chain(std::iter::once(&self.destination))
+        let transforms = self.transforms.iter().flatten();
+        std::iter::once(&self.source).chain(transforms).chain(std::iter::once(&self.destination))
     }
 }
 
 impl Host {
-    /// Executes a pipeline to its end. What failed in a stream is in the report; an error means that nothing was moved.
+    /// Executes a pipeline to its end, and then its hooks. What failed in a stream is in the report; an error means that
+    /// nothing was moved.
     pub async fn run(
+        &self,
+        document: &Document,
+        options: RunOptions,
+        progress: &mut dyn BuildProgress,
+    ) -> Result<RunReport, HostError> {
+        let outcome = self.run_pipeline(document, options, progress).await;
+        self.after_run(document, outcome).await
+    }
+
+    async fn run_pipeline(
         &self,
         document: &Document,
         options: RunOptions,
@@ -61,16 +74,74 @@ impl Host {
         }
         let spec = PipelineSpec::from_document(pipeline);
         let loaded = self.load_all(document, &options.packages, progress).await?;
-        let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
-        let ports = Ports { state, observer: options.observer, cancellation: options.cancellation };
+        for connector in loaded.in_order() {
+            options.observer.observe(RunEvent::PluginLoaded {
+                connector: connector.plugged.connector.id(),
+                duration_ms: u64::try_from(connector.took.as_millis()).unwrap_or(u64::MAX),
+                cached: connector.cached,
+            });
+        }
+        let deliveries = self.deliveries(document, &loaded, &options.packages, progress).await?;
+        let ports = self.ports(document, options.observer, options.cancellation).await?;
         let connectors = loaded.connectors();
-        let plan = engine::plan(&spec, &connectors, &ports, &PlanOptions { only: options.streams })
+        let plan_options = PlanOptions { only: options.streams, replay: false };
+        let plan = engine::plan(&spec, &connectors, &ports, &plan_options)
             .await
             .map_err(|error| plan_error(pipeline, error));
         self.as_recorded()?;
-        let report = engine::run(plan?, &connectors, &ports).await;
+        let mut report = engine::run(plan?, &connectors, &ports).await;
+        if !ports.cancellation.is_requested() {
+            letters::deliver(&spec, deliveries, &ports, &mut report).await?;
+        }
         self.as_recorded()?;
         Ok(report)
+    }
+
+    /// What the engine sees of the world.
+    pub(crate) async fn ports(
+        &self,
+        document: &Document,
+        observer: Arc<dyn Observer>,
+        cancellation: Cancellation,
+    ) -> Result<Ports, HostError> {
+        let state: Arc<dyn StateStore> = self.open_state(document).await?;
+        let (sql, redactor) = (Arc::new(rapidbyte_query::Planner), self.settings.redactor.clone());
+        let copies = self.copies(document);
+        Ok(Ports { state, observer, cancellation, sql, copies, redactor })
+    }
+
+    /// Where the document sends dead letters besides the state.
+    async fn deliveries(
+        &self,
+        document: &Document,
+        loaded: &LoadedPipeline,
+        packages: &PackageOptions,
+        progress: &mut dyn BuildProgress,
+    ) -> Result<Vec<Delivery>, HostError> {
+        let pipeline = &document.pipeline;
+        if let Some(table) = &pipeline.destination.dlq_table {
+            return Ok(vec![Delivery {
+                stream: None,
+                name: table.value.clone(),
+                destination: loaded.destination.plugged.clone(),
+                with_error: true,
+            }]);
+        }
+        let Some(dead_letter) = &pipeline.errors.dead_letter else { return Ok(Vec::new()) };
+        let provided = self.provide(document, [&dead_letter.connector], packages).await?;
+        let engine = self.engine()?;
+        let mut deliveries = Vec::new();
+        for stream in pipeline.listed_streams() {
+            let connector = dead_letter.connector_for(&stream.name.value);
+            let prepared = self.prepare(&connector, pipeline, document.folder(), &provided, progress)?;
+            deliveries.push(Delivery {
+                stream: Some(stream.name.value.clone()),
+                name: format!("{}_dead_letters", stream.name.value),
+                destination: prepared.load(&engine).await?.plugged,
+                with_error: dead_letter.include_error,
+            });
+        }
+        Ok(deliveries)
     }
 
     /// Builds and loads everything that the document names.
@@ -82,13 +153,14 @@ impl Host {
     ) -> Result<LoadedPipeline, HostError> {
         let pipeline = &document.pipeline;
         let folder = document.folder();
-        let sides = [&pipeline.source.connector, &pipeline.destination.connector];
-        let named = sides.into_iter().chain(pipeline.transforms.iter().map(|transform| &transform.connector));
-        let provided = self.provide(document, named, packages).await?;
+        let provided = self.provide(document, pipeline.connectors(), packages).await?;
         let source = self.prepare(&pipeline.source.connector, pipeline, folder, &provided, progress)?;
         let mut transforms = Vec::with_capacity(pipeline.transforms.len());
         for transform in &pipeline.transforms {
-            transforms.push(self.prepare(&transform.connector, pipeline, folder, &provided, progress)?);
+            transforms.push(match transform.connector() {
+                Some(connector) => Some(self.prepare(connector, pipeline, folder, &provided, progress)?),
+                None => None,
+            });
         }
         let destination =
             self.prepare(&pipeline.destination.connector, pipeline, folder, &provided, progress)?;
@@ -97,25 +169,16 @@ impl Host {
         let engine = self.engine()?;
         let source = source.load(&engine);
         let destination = destination.load(&engine);
-        let transforms: Vec<_> = transforms.into_iter().map(|prepared| prepared.load(&engine)).collect();
+        let transforms: Vec<_> =
+            transforms.into_iter().map(|prepared| prepared.map(|it| it.load(&engine))).collect();
         let mut loaded = Vec::with_capacity(transforms.len());
         for transform in transforms {
-            loaded.push(transform.await?);
+            loaded.push(match transform {
+                Some(transform) => Some(transform.await?),
+                None => None,
+            });
         }
         Ok(LoadedPipeline { source: source.await?, transforms: loaded, destination: destination.await? })
-    }
-
-    /// Opens the state that the document keeps, making it where there is none.
-    pub(crate) fn open_state(&self, document: &Document) -> Result<SqliteStore, HostError> {
-        Ok(SqliteStore::open(&self.state_path(document))?)
-    }
-
-    /// Where the document's state lies.
-    pub fn state_path(&self, document: &Document) -> std::path::PathBuf {
-        match &document.pipeline.state.path {
-            Some(path) => document.folder().join(&path.value),
-            None => self.default_state_path(&document.path),
-        }
     }
 }
 

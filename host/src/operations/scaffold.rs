@@ -1,8 +1,9 @@
-//! `rapidbyte connector scaffold` and `rapidbyte connector sdk`: a new connector project, and what it is built with.
+//! `rapidbyte connector scaffold` and `rapidbyte connector sdk`: a new connector project, and what it is built with; `rapidbyte init`:
+//! a new workspace.
 
 use std::path::{Path, PathBuf};
 
-use rapidbyte_scaffold::{Language, Project, Role, project, sdk};
+use rapidbyte_scaffold::{Language, Project, Role, Workspace, project, sdk, workspace};
 
 use crate::error::HostError;
 use crate::settings::Host;
@@ -23,6 +24,12 @@ impl Host {
     pub fn scaffold_connector(&self, options: ScaffoldOptions<'_>) -> Result<Project, HostError> {
         let ScaffoldOptions { name, role, language, folder } = options;
         Ok(project::create(name, role, language, folder, &self.settings.home)?)
+    }
+
+    /// Makes a workspace with an example in a folder that is new or empty.
+    pub fn init_workspace(&self, folder: &Path) -> Result<Workspace, HostError> {
+        let schema = format!("{:#}\n", rapidbyte_pipeline::json_schema());
+        Ok(workspace::create(folder, &[("pipeline.schema.json", schema)])?)
     }
 
     /// The folder of the SDK that belongs to this version; it is put there if it is missing.

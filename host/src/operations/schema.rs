@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rapidbyte_core::Catalog;
-use rapidbyte_core::ports::{Observer, StateStore};
-use rapidbyte_engine::{self as engine, Cancellation, PipelineSpec, Ports};
+use rapidbyte_core::ports::Observer;
+use rapidbyte_engine::{self as engine, Cancellation, PipelineSpec};
 
 use super::document::Document;
 use crate::connector::build::BuildProgress;
@@ -27,8 +27,7 @@ impl Host {
         let provided = self.provide(document, [connector], packages).await?;
         let prepared = self.prepare(connector, pipeline, document.folder(), &provided, progress)?;
         let source = prepared.load(&self.engine()?).await?;
-        let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
-        let ports = Ports { state, observer, cancellation };
+        let ports = self.ports(document, observer, cancellation).await?;
         let spec = PipelineSpec::from_document(pipeline);
         engine::discover(&spec.name, &source.plugged, &spec.resources, &ports)
             .await

@@ -66,6 +66,50 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (scope, key)
     ) STRICT, WITHOUT ROWID;
     ",
+    // 2
+    "
+    -- Records that could not go on. Pending until a checkpoint covers them; then they get the next number.
+    CREATE TABLE dead_letters (
+        id              INTEGER PRIMARY KEY AUTOINCREMENT,
+        settled_id      INTEGER UNIQUE,
+        pipeline        TEXT    NOT NULL,
+        stream          TEXT    NOT NULL,
+        partition_index INTEGER NOT NULL,
+        run_id          INTEGER NOT NULL,
+        origin          TEXT    NOT NULL,
+        connector       TEXT    NOT NULL,
+        after_id        INTEGER NOT NULL CHECK (after_id >= 0),
+        occurred_at     INTEGER NOT NULL,
+        errors          TEXT    NOT NULL
+    ) STRICT;
+    CREATE INDEX dead_letters_pending ON dead_letters (pipeline, stream, partition_index, after_id)
+        WHERE settled_id IS NULL;
+    CREATE INDEX dead_letters_settled ON dead_letters (pipeline, settled_id) WHERE settled_id IS NOT NULL;
+
+    -- How many records of a batch of dead letters have which code.
+    CREATE TABLE dead_letter_codes (
+        dead_letters_id INTEGER NOT NULL,
+        code            TEXT    NOT NULL,
+        records         INTEGER NOT NULL,
+        PRIMARY KEY (dead_letters_id, code)
+    ) STRICT, WITHOUT ROWID;
+    -- Apart, so that settling does not write them again.
+    CREATE TABLE dead_letter_frames (
+        dead_letters_id INTEGER PRIMARY KEY,
+        frame           BLOB    NOT NULL
+    ) STRICT;
+    CREATE TRIGGER dead_letters_gone AFTER DELETE ON dead_letters BEGIN
+        DELETE FROM dead_letter_codes WHERE dead_letters_id = old.id;
+        DELETE FROM dead_letter_frames WHERE dead_letters_id = old.id;
+    END;
+
+    -- Numbers that were given out and are never given out again.
+    CREATE TABLE sequences (
+        name            TEXT    PRIMARY KEY NOT NULL,
+        value           INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO sequences (name, value) VALUES ('settled', 0);
+    ",
 ];
 
 /// The version this program writes.
@@ -129,6 +173,28 @@ mod tests {
         let mut foreign = Connection::open_in_memory().unwrap();
         foreign.execute_batch("CREATE TABLE customers (id INTEGER)").unwrap();
         assert!(matches!(migrate(&mut foreign), Err(SchemaError::Foreign)));
+    }
+
+    #[test]
+    fn a_state_of_the_first_version_keeps_what_it_holds() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO checkpoints VALUES ('p', 's', 0, 7, NULL, 'id', 'int64', '41', 0, 0, 1);
+                 INSERT INTO connector_state VALUES ('x', 'k', x'00ff', 1)",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        assert_eq!(check(&connection).unwrap(), VERSION);
+        let kept: (String, Vec<u8>) = connection
+            .query_row("SELECT cursor_value, value FROM checkpoints, connector_state", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(kept, ("41".to_owned(), vec![0, 0xff]));
     }
 
     #[test]

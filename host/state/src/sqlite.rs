@@ -4,27 +4,31 @@
 //! One connection behind a mutex, used on threads that may block. Every method is one `IMMEDIATE` transaction, so what a
 //! method has read still holds when it writes, across processes too.
 
+mod dead_letters;
 mod explain;
 mod rows;
+mod transfer;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use rapidbyte_core::dead_letter::{DeadLetterFilter, DeadLetterGroup, DeadLetters, StoredDeadLetters};
 use rapidbyte_core::limits::RESET_ID_STEP;
 use rapidbyte_core::ports::{
-    RunCounters, RunRecord, RunStatus, SavedCheckpoint, SavedPosition, StateError, StateStore, TaskKey,
+    RunCounters, RunFilter, RunRecord, RunStatus, SavedCheckpoint, SavedPosition, StateError, StateStore,
+    TaskKey,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use crate::clock::now;
 use crate::holder::{self, Holder};
 use crate::limits::{BUSY_TIMEOUT, ERROR_BYTES_MAX, JOURNAL_BYTES_MAX, RUNS_KEPT};
 use crate::schema::{self, SchemaError};
+use crate::text::cut;
 use explain::{explain_io, sqlite_error, unavailable};
-use rows::{
-    cut, integer, newest_checkpoint, now, run_status, saved_checkpoint, store_value, unsigned, value,
-};
+use rows::{history_record, integer, newest_checkpoint, saved_checkpoint, store_value, value};
 use write::Write;
 
 /// State in one SQLite file. Cheap to clone; the clones share the connection and the process's claims.
@@ -64,15 +68,7 @@ impl SqliteStore {
         })?;
         create_private(path).map_err(|error| unavailable(explain_io(&error)))?;
         let mut connection = Connection::open(path).map_err(|error| sqlite_error(path, &error))?;
-        prepare(&mut connection).map_err(|error| match error {
-            SchemaError::TooNew { found } => {
-                StateError::TooNew { location: path.display().to_string(), found, known: schema::VERSION }
-            }
-            SchemaError::Foreign => unavailable(
-                "it is a SQLite database of another program; name another file in `state.path`".to_owned(),
-            ),
-            SchemaError::Sqlite(error) => sqlite_error(path, &error),
-        })?;
+        prepare(&mut connection).map_err(|error| schema_error(path, error))?;
         let store = SqliteStore {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
@@ -231,6 +227,7 @@ impl StateStore for SqliteStore {
                 )));
             }
             write.insert(&key, Some(run_id), &checkpoint)?;
+            dead_letters::settle(write.transaction, &key, checkpoint.id).map_err(|error| write.error(error))?;
             write
                 .transaction
                 .prepare_cached(
@@ -248,6 +245,52 @@ impl StateStore for SqliteStore {
                 })
                 .map_err(|error| write.error(error))?;
             Ok(())
+        })
+        .await
+    }
+
+    async fn add_dead_letters(
+        &self,
+        run_id: i64,
+        key: &TaskKey,
+        letters: &DeadLetters,
+    ) -> Result<(), StateError> {
+        let (key, letters) = (key.clone(), letters.clone());
+        self.write(move |write| {
+            write.holds(run_id)?;
+            dead_letters::add(write, run_id, &key, &letters)
+        })
+        .await
+    }
+
+    async fn resolve_dead_letters(&self, key: &TaskKey, committed: Option<u64>) -> Result<(), StateError> {
+        let key = key.clone();
+        self.write(move |write| {
+            write.holds_stream(&key.pipeline, &key.stream)?;
+            dead_letters::resolve(write.transaction, &key, committed).map_err(|error| write.error(error))
+        })
+        .await
+    }
+
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        behind: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredDeadLetters>, StateError> {
+        let filter = filter.clone();
+        self.read(move |connection| dead_letters::settled(connection, &filter, behind, limit)).await
+    }
+
+    async fn dead_letter_groups(&self, pipeline: Option<&str>) -> Result<Vec<DeadLetterGroup>, StateError> {
+        let pipeline = pipeline.map(str::to_owned);
+        self.read(move |connection| dead_letters::groups(connection, pipeline.as_deref())).await
+    }
+
+    async fn forget_dead_letters(&self, ids: &[i64]) -> Result<(), StateError> {
+        let ids = ids.to_vec();
+        self.write(move |write| {
+            dead_letters::forget(write.transaction, &ids).map_err(|error| write.error(error))
         })
         .await
     }
@@ -273,31 +316,19 @@ impl StateStore for SqliteStore {
         .await
     }
 
-    async fn runs(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<RunRecord>, StateError> {
-        let pipeline = pipeline.map(str::to_owned);
+    async fn history(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRecord>, StateError> {
+        let filter = filter.clone();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, pipeline, stream, status, started_at, finished_at, records_read, records_written, bytes_read,
                         bytes_written, error
-                 FROM sync_runs WHERE ?1 IS NULL OR pipeline = ?1 ORDER BY id DESC LIMIT ?2",
+                 FROM sync_runs WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR stream = ?2)
+                     AND (?3 IS NULL OR status = ?3)
+                 ORDER BY id DESC LIMIT ?4",
             )?;
-            let rows = statement.query_map(params![pipeline, limit], |row| {
-                Ok(RunRecord {
-                    run_id: row.get(0)?,
-                    pipeline: row.get(1)?,
-                    stream: row.get(2)?,
-                    status: run_status(row, 3)?,
-                    started_at: row.get(4)?,
-                    finished_at: row.get(5)?,
-                    counters: RunCounters {
-                        records_read: unsigned(row, 6)?,
-                        records_written: unsigned(row, 7)?,
-                        bytes_read: unsigned(row, 8)?,
-                        bytes_written: unsigned(row, 9)?,
-                    },
-                    error: row.get(10)?,
-                })
-            })?;
+            let status = filter.status.map(RunStatus::as_str);
+            let rows =
+                statement.query_map(params![filter.pipeline, filter.stream, status, limit], history_record)?;
             rows.collect()
         })
         .await
@@ -337,6 +368,7 @@ impl StateStore for SqliteStore {
                 };
                 write.insert(key, None, &tombstone)?;
             }
+            dead_letters::drop_pending(write.transaction, &pipeline, stream.as_deref()).map_err(fail)?;
             write
                 .transaction
                 .execute(
@@ -381,6 +413,20 @@ impl StateStore for SqliteStore {
             Ok(true)
         })
         .await
+    }
+}
+
+/// Why a database cannot be brought to this version, and the next step.
+fn schema_error(path: &Path, error: SchemaError) -> StateError {
+    match error {
+        SchemaError::TooNew { found } => {
+            StateError::TooNew { location: path.display().to_string(), found, known: schema::VERSION }
+        }
+        SchemaError::Foreign => unavailable(
+            path,
+            "it is a SQLite database of another program; name another file in `state.path`".to_owned(),
+        ),
+        SchemaError::Sqlite(error) => sqlite_error(path, &error),
     }
 }
 

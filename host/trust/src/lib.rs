@@ -13,7 +13,7 @@
 //!    reads key files, turns aliases into registries ([`Places`] says how), refuses rules that contradict each other.
 //! 2. Before a package's layer is fetched: [`Policy::asks_for_evidence`] says whether there is anything to gather (not where
 //!    trust is `off`); [`gather`] asks the registry, bounded in number and size; without it, [`Evidence::none`].
-//! 3. [`judge`] answers [`Trusted`] or a [`Refusal`]. `Trusted` is the proof to demand of whoever installs: it can be made here
+//! 3. [`judge()`] answers [`Trusted`] or a [`Refusal`]. `Trusted` is the proof to demand of whoever installs: it can be made here
 //!    only, *also the permission to run something unsigned*. [`Trusted::signer`] belongs into the lock (as text);
 //!    [`Trusted::signers`] has all, for comparing with a lock; [`Trusted::warning`] is to be shown.
 //! 4. What is installed already has its signer in the store or lock: [`judge_installed`] holds that against the policy of today,

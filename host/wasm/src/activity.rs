@@ -1,9 +1,12 @@
 //! The idle clock of one instance: how long a guest has neither moved data nor called for anything but the time. Waiting
-//! for the neighbours in the pipeline does not count against it, waiting for the network does.
+//! for the neighbours in the pipeline does not count against it, waiting for the network does. How long it waited for the
+//! network in all is counted, too, for the run's profile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use rapidbyte_core::waiting::{Wait, Waiting};
 
 /// Shared by the store, which moves it on, and the watcher of a call.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub struct Activity {
     excused: AtomicU32,
     /// Whether the guest has waited for the network since something happened.
     waited: AtomicBool,
+    /// Its waits for what is outside of the pipeline.
+    remote: Arc<Waiting>,
 }
 
 impl Activity {
@@ -23,6 +28,7 @@ impl Activity {
             last_ms: AtomicU64::new(0),
             excused: AtomicU32::new(0),
             waited: AtomicBool::new(false),
+            remote: Arc::default(),
         })
     }
 
@@ -45,6 +51,16 @@ impl Activity {
     /// Says that the guest begins to wait for the network.
     pub fn wait(&self) {
         self.waited.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a wait for the network until the guard goes.
+    pub fn remote(&self) -> Wait<'_> {
+        self.remote.begin()
+    }
+
+    /// All waits for the network.
+    pub fn remote_waits(&self) -> Arc<Waiting> {
+        self.remote.clone()
     }
 
     /// How long nothing has happened.

@@ -28,7 +28,7 @@ macro_rules! enums {
 
 enums! {
     wc::ConnectorRole = core::ConnectorRole { Source, Destination, Transform }
-    wc::RunPhase = core::RunPhase { Discover, Read, Write, Transform }
+    wc::RunPhase = core::RunPhase { Discover, Read, Write, Transform, Partition }
     wc::ErrorCategory = core::ErrorCategory {
         Config, Auth, Permission, RateLimit, TransientNetwork, TransientDb, Data, Schema, Internal, Frame,
     }
@@ -145,6 +145,39 @@ impl From<core::Policies> for ws::Policies {
     }
 }
 
+impl From<core::PartitionRange> for ws::PartitionRange {
+    fn from(range: core::PartitionRange) -> Self {
+        ws::PartitionRange {
+            field: range.field,
+            lower: range.lower.map(Into::into),
+            upper: range.upper.map(Into::into),
+            nulls: range.nulls,
+        }
+    }
+}
+
+impl From<ws::PartitionRange> for core::PartitionRange {
+    fn from(range: ws::PartitionRange) -> Self {
+        core::PartitionRange {
+            field: range.field,
+            lower: range.lower.map(Into::into),
+            upper: range.upper.map(Into::into),
+            nulls: range.nulls,
+        }
+    }
+}
+
+impl From<core::Partition> for ws::Partition {
+    fn from(partition: core::Partition) -> Self {
+        ws::Partition {
+            index: partition.index,
+            count: partition.count,
+            range: partition.range.map(Into::into),
+            floor: partition.floor,
+        }
+    }
+}
+
 impl From<core::StreamContext> for ws::StreamContext {
     fn from(context: core::StreamContext) -> Self {
         ws::StreamContext {
@@ -163,7 +196,9 @@ impl From<core::StreamContext> for ws::StreamContext {
                 primary_key: plan.primary_key,
                 update_columns: plan.update_columns,
             }),
-            partition: ws::Partition { index: context.partition.index, count: context.partition.count },
+            partition: context.partition.into(),
+            snapshot: context.snapshot,
+            partition_key: context.partition_key,
             limits: context.limits.into(),
             policies: context.policies.into(),
         }
@@ -286,6 +321,10 @@ pub fn run_summary(washer: &Washer, summary: ws::RunSummary) -> Result<core::Run
             batches: transform.batches,
         }),
         catalog: summary.catalog.map(|catalog| self::catalog(washer, catalog)).transpose()?,
+        partition_plan: summary.partition_plan.map(|plan| core::PartitionPlan {
+            snapshot: plan.snapshot,
+            ranges: plan.ranges.into_iter().map(Into::into).collect(),
+        }),
     })
 }
 

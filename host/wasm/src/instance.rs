@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rapidbyte_core::frame::decode_schema;
+use rapidbyte_core::limits::CURSOR_BYTES_MAX;
 use rapidbyte_core::ports::Instance;
+use rapidbyte_core::waiting::Waiting;
 use rapidbyte_core::{
-    ConnectorError, ConnectorRole, OpenInfo, PROTOCOL_VERSION, RunPhase, RunRequest, RunSummary,
-    ValidationReport,
+    ConnectorError, ConnectorRole, CursorValue, OpenInfo, PROTOCOL_VERSION, PartitionPlan, RunPhase,
+    RunRequest, RunSummary, ValidationReport,
 };
 use wasmtime::Store;
 use wasmtime::component::{InstancePre, TypedFunc};
@@ -20,6 +22,7 @@ use crate::convert;
 use crate::engine::Engine;
 use crate::fault;
 use crate::faults::Doom;
+use crate::limits::NAME_BYTES_MAX;
 use crate::report::Reporter;
 use crate::store::{HostState, MemoryUse, Run};
 
@@ -171,6 +174,7 @@ impl WasmInstance {
     ) -> Result<RunSummary, ConnectorError> {
         self.begin()?;
         let phase = request.phase;
+        let ranges_max = request.stream.as_ref().map_or(1, |stream| stream.partition.count.max(1));
         self.guest.store.data_mut().run = match run_of(&request) {
             Ok(run) => run,
             Err(error) => {
@@ -189,6 +193,11 @@ impl WasmInstance {
         }
         if phase == RunPhase::Discover && summary.catalog.is_none() {
             return Err(self.contract("discovery returned no catalog".into()));
+        }
+        if phase == RunPhase::Partition
+            && let Err(reason) = check_plan(summary.partition_plan.as_ref(), ranges_max)
+        {
+            return Err(self.contract(format!("the partition phase returned {reason}")));
         }
         Ok(summary)
     }
@@ -230,6 +239,30 @@ impl Instance for WasmInstance {
     fn memory_bytes_peak(&self) -> u64 {
         self.guest.memory.peak_bytes()
     }
+
+    fn remote_waits(&self) -> Option<Arc<Waiting>> {
+        Some(self.guest.activity.remote_waits())
+    }
+}
+
+/// What a plan must be, or what it is instead. It is stored and given to other connectors, so it is bounded.
+fn check_plan(plan: Option<&PartitionPlan>, ranges_max: u32) -> Result<(), String> {
+    let plan = plan.ok_or("no plan")?;
+    if plan.ranges.len() as u64 > u64::from(ranges_max) {
+        return Err(format!("{} ranges, at most {ranges_max} were asked for", plan.ranges.len()));
+    }
+    let names = plan.ranges.iter().map(|range| &range.field).chain(&plan.snapshot);
+    let values = plan.ranges.iter().flat_map(|range| [&range.lower, &range.upper]).flatten();
+    let texts = values.filter_map(|value| match value {
+        CursorValue::Utf8(text) | CursorValue::Decimal(text) | CursorValue::Json(text) => Some(text),
+        _ => None,
+    });
+    let name_bytes = names.map(String::len).max().unwrap_or(0);
+    let value_bytes = texts.map(String::len).max().unwrap_or(0);
+    if name_bytes > NAME_BYTES_MAX * 16 || value_bytes > CURSOR_BYTES_MAX {
+        return Err(format!("a name of {name_bytes} or a value of {value_bytes} bytes"));
+    }
+    Ok(())
 }
 
 fn run_of(request: &RunRequest) -> Result<Run, ConnectorError> {

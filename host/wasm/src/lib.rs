@@ -75,6 +75,7 @@ mod wash;
 pub use component::{ComponentError, Inspection};
 pub use connector::WasmConnector;
 pub use engine::{CacheUse, Engine, EngineOptions, LoadOptions, Precompiled};
+pub use imports::json_lines;
 pub use instance::WasmInstance;
 pub use network::{Network, Resolver, SystemResolver};
 pub use target::{NativeCode, NativeTarget};

@@ -18,6 +18,13 @@ pub use crate::native::{LogLine, Metric};
 pub use host::{EmittedEvent, TestHost};
 pub use session::Session;
 
+use crate::role::{DestinationRole, SourceRole, TransformRole};
+
+/// An opened source, destination or transform, to name in a test's own types.
+pub type SourceSession<C> = Session<SourceRole<C>>;
+pub type DestinationSession<C> = Session<DestinationRole<C>>;
+pub type TransformSession<C> = Session<TransformRole<C>>;
+
 /// Runs a future on a runtime like a guest's: one thread, timers, `spawn` and `spawn_local`; sockets natively.
 ///
 /// # Panics

@@ -46,7 +46,7 @@ impl<R: Role> Session<R> {
         let ctx = Context::new(self.host.clone(), &request);
         let result = R::run(&mut self.connector, &ctx, request).await;
         match phase {
-            RunPhase::Discover => {}
+            RunPhase::Discover | RunPhase::Partition => {}
             RunPhase::Read => self.end_outlet(phase, stream, result.is_ok()),
             RunPhase::Transform => {
                 self.end_outlet(phase, stream, result.is_ok());

@@ -60,7 +60,7 @@ words!(
     SyncMode = stream_types::SyncMode { FullRefresh, Incremental, Cdc }
 );
 words!(@from write_mode_from_wit, WriteMode = stream_types::WriteMode { Append, Replace, Upsert, Merge });
-words!(@from phase_from_wit, RunPhase = core_types::RunPhase { Discover, Read, Write, Transform });
+words!(@from phase_from_wit, RunPhase = core_types::RunPhase { Discover, Read, Write, Transform, Partition });
 words!(@from data_error_from_wit, DataErrorPolicy = stream_types::DataErrorPolicy { Fail, Skip, Dlq });
 words!(@from new_column_from_wit, NewColumnPolicy = stream_types::NewColumnPolicy { Add, Ignore, Fail });
 words!(@from removed_column_from_wit, RemovedColumnPolicy = stream_types::RemovedColumnPolicy { Ignore, Drop, Fail });
@@ -277,7 +277,14 @@ fn stream_from_wit(stream: stream_types::StreamContext) -> Result<StreamContext,
             primary_key: plan.primary_key,
             update_columns: plan.update_columns,
         }),
-        partition: Partition { index: stream.partition.index, count: stream.partition.count },
+        partition: Partition {
+            index: stream.partition.index,
+            count: stream.partition.count,
+            range: stream.partition.range.map(range_from_wit),
+            floor: stream.partition.floor,
+        },
+        snapshot: stream.snapshot,
+        partition_key: stream.partition_key,
         limits: limits_from_wit(stream.limits),
         policies: Policies {
             on_data_error: data_error_from_wit(stream.policies.on_data_error),
@@ -317,7 +324,29 @@ pub(super) fn summary_to_wit(
             batches: transform.batches,
         }),
         catalog: summary.catalog.map(catalog_to_wit).transpose()?,
+        partition_plan: summary.partition_plan.map(|plan| stream_types::PartitionPlan {
+            snapshot: plan.snapshot,
+            ranges: plan.ranges.iter().map(range_to_wit).collect(),
+        }),
     })
+}
+
+fn range_from_wit(range: stream_types::PartitionRange) -> PartitionRange {
+    PartitionRange {
+        field: range.field,
+        lower: range.lower.map(cursor_value_from_wit),
+        upper: range.upper.map(cursor_value_from_wit),
+        nulls: range.nulls,
+    }
+}
+
+fn range_to_wit(range: &PartitionRange) -> stream_types::PartitionRange {
+    stream_types::PartitionRange {
+        field: range.field.clone(),
+        lower: range.lower.as_ref().map(cursor_value_to_wit),
+        upper: range.upper.as_ref().map(cursor_value_to_wit),
+        nulls: range.nulls,
+    }
 }
 
 fn catalog_to_wit(catalog: Catalog) -> Result<stream_types::Catalog, ConnectorError> {

@@ -468,7 +468,9 @@ pub fn request(stream: &str, phase: core_types::RunPhase) -> stream_types::RunRe
             columns: vec![],
             filter: None,
             write: None,
-            partition: stream_types::Partition { index: 0, count: 1 },
+            partition: stream_types::Partition { index: 0, count: 1, range: None, floor: 0 },
+            snapshot: None,
+            partition_key: None,
             limits: core_types::Limits {
                 max_batch_bytes: 1 << 20,
                 max_record_bytes: 1 << 19,

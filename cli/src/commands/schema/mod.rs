@@ -1,7 +1,8 @@
-//! `rapidbyte schema`: what a source offers.
+//! `rapidbyte schema`: what a source offers, and what a pipeline may hold.
 
 pub mod discover;
 pub mod inspect;
+pub mod pipeline;
 
 use std::collections::BTreeMap;
 use std::path::Path;

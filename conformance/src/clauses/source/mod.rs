@@ -11,6 +11,7 @@ pub mod read_max_records;
 pub mod read_partitions;
 pub mod read_projection;
 pub mod read_schema;
+pub mod read_snapshot;
 pub mod read_summary;
 pub mod read_unknown_stream;
 pub mod resume_every_checkpoint;

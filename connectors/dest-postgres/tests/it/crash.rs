@@ -1,22 +1,44 @@
 //! The connection cut at seeded points of a run, in both directions, and the run repeated until it ends: the table holds
-//! exactly the source's rows, whatever was cut.
+//! exactly the source's rows, whatever was cut; it is altered with the first rows or not at all; and every refused record
+//! is handed over once.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use dest_postgres::DestPostgres;
+use rapidbyte_sdk::arrow::array::cast::AsArray;
 use rapidbyte_sdk::prelude::*;
 use rapidbyte_sdk::testing::{TestHost, block_on};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::evolve::USUAL;
 use crate::harness::{Database, cursor, people, people_stream};
 
 /// Rows of the source, and how many lie between two checkpoints.
 const ROWS: i64 = 24;
 const STEP: i64 = 6;
 const CUTS_PER_MODE: u64 = 30;
+const CUTS_PER_CASE: u64 = 16;
+
+/// What is written into what.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    mode: WriteMode,
+    /// Makes what is there before, in the schema `raw`.
+    setup: &'static str,
+    policies: Policies,
+    /// Numbers of the rows that the table refuses.
+    refused: &'static [i64],
+    cuts: u64,
+}
+
+impl Case {
+    fn of(mode: WriteMode) -> Self {
+        Case { mode, setup: "", policies: Policies::default(), refused: &[], cuts: CUTS_PER_MODE }
+    }
+}
 
 /// Where the proxy cuts.
 #[derive(Debug, Clone, Copy)]
@@ -113,34 +135,49 @@ fn receipt(database: &Database) -> (u64, i64, bool) {
     (next().parse().unwrap_or(0), next().parse().unwrap_or(0), next() == "t")
 }
 
-/// One run through the proxy. Answers its result, the checkpoints it knows to be durable, and the bytes it sent.
-fn attempt(
-    database: &Database,
-    mode: WriteMode,
-    cut: Cut,
-) -> (Result<RunSummary, ConnectorError>, Option<u64>, u64) {
+/// What came of one run.
+struct Attempt {
+    result: Result<RunSummary, ConnectorError>,
+    /// The last checkpoint it knows to be durable.
+    confirmed: Option<u64>,
+    bytes_sent: u64,
+    /// Numbers of the rows that it handed over as refused.
+    letters: Vec<i64>,
+}
+
+/// One run through the proxy.
+fn attempt(database: &Database, case: Case, cut: Cut) -> Attempt {
     let (last_id, position, complete) = receipt(database);
     assert!(!complete, "a complete stream is not run again");
     let host = TestHost::new();
     host.set_last_checkpoint_id(last_id);
-    feed(&host, position, mode);
+    feed(&host, position, case.mode);
     let passed = Rc::new(RefCell::new(0));
+    let mut context = people_stream(case.mode);
+    context.policies = case.policies;
     let result = block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = database.config();
         config["port"] = listener.local_addr().unwrap().port().into();
         tokio::task::spawn_local(proxy(listener, database.server.port(), cut, passed.clone()));
         let mut session = host.destination::<DestPostgres>(config).await?;
-        session.run(RunRequest::write(people_stream(mode))).await
+        session.run(RunRequest::write(context)).await
     });
     let confirmed = host.committed_checkpoints().last().map(|checkpoint| checkpoint.id);
-    let passed = *passed.borrow();
-    (result, confirmed, passed)
+    let bytes_sent = *passed.borrow();
+    let mut letters = Vec::new();
+    for (records, _) in host.dead_letters() {
+        let names = records.column(1).as_string::<i32>();
+        letters
+            .extend(names.iter().flatten().filter_map(|name| name.strip_prefix("row ")?.parse::<i64>().ok()));
+    }
+    Attempt { result, confirmed, bytes_sent, letters }
 }
 
-fn expected(mode: WriteMode) -> Vec<String> {
+fn expected(case: Case) -> Vec<String> {
     let mut rows: std::collections::BTreeMap<i64, String> = std::collections::BTreeMap::new();
-    for (key, name) in (0..ROWS).map(|number| row(number, mode)) {
+    let written = (0..ROWS).filter(|number| !case.refused.contains(number));
+    for (key, name) in written.map(|number| row(number, case.mode)) {
         rows.insert(key, name);
     }
     let mut texts: Vec<String> = rows.into_iter().map(|(key, name)| format!("({key},\"{name}\")")).collect();
@@ -154,27 +191,39 @@ fn next_random(state: &mut u64) -> u64 {
     *state >> 33
 }
 
-fn survives_cuts(mode: WriteMode) {
+fn survives_cuts(case: Case) {
     let seed =
         std::env::var("RAPIDBYTE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
     let mut random: u64 = seed;
     let database = Database::new();
-    let (result, _, bytes) = attempt(&database, mode, Cut::Never);
-    result.unwrap();
-    assert_eq!(database.rows("raw.people"), expected(mode));
-    for number in 0..CUTS_PER_MODE {
-        let at = next_random(&mut random) % bytes;
-        let cut = if number % 2 == 0 { Cut::Request(at) } else { Cut::Answer(at) };
-        let label = format!("mode {mode}, seed {seed}, cut {number}: {cut:?} of {bytes}");
+    let set_up = || {
         database.clear();
-        if mode == WriteMode::Replace {
-            database.run("CREATE SCHEMA raw; CREATE TABLE raw.people (id int8 NOT NULL, name text); INSERT INTO raw.people VALUES (-1, 'old')");
-        }
-        let (result, confirmed, _) = attempt(&database, mode, cut);
+        database.run(&format!("CREATE SCHEMA raw; {}", case.setup));
+    };
+    let rows = || database.query("SELECT (id, name)::text FROM raw.people WHERE id >= 0 ORDER BY 1");
+    let columns = || {
+        database.query(
+            "SELECT array_agg(ROW(attname, atttypid, attnotnull) ORDER BY attnum) FROM pg_attribute \
+             WHERE attrelid = to_regclass('raw.people') AND attnum > 0 AND NOT attisdropped",
+        )
+    };
+    set_up();
+    let before = columns();
+    let whole = attempt(&database, case, Cut::Never);
+    whole.result.unwrap();
+    assert_eq!(rows().lines().collect::<Vec<_>>(), expected(case));
+    assert_eq!(whole.letters, case.refused);
+    let after = columns();
+    for number in 0..case.cuts {
+        let at = next_random(&mut random) % whole.bytes_sent;
+        let cut = if number % 2 == 0 { Cut::Request(at) } else { Cut::Answer(at) };
+        let label = format!("{case:?}, seed {seed}, cut {number}: {cut:?} of {}", whole.bytes_sent);
+        set_up();
+        let first = attempt(&database, case, cut);
         let (id, _, complete) = receipt(&database);
-        if let Err(error) = &result {
+        if let Err(error) = &first.result {
             assert!(error.retryable, "{label}: {error:?}");
-            let confirmed = confirmed.unwrap_or(0);
+            let confirmed = first.confirmed.unwrap_or(0);
             match error.commit {
                 Some(CommitState::AfterCommitUnknown) => {
                     assert!(id == confirmed || id == confirmed + 1, "{label}: {id} after {confirmed}");
@@ -182,29 +231,69 @@ fn survives_cuts(mode: WriteMode) {
                 _ => assert_eq!(id, confirmed, "{label}: {error:?}"),
             }
         }
-        if mode == WriteMode::Replace && !complete {
-            assert_eq!(database.rows("raw.people"), ["(-1,old)"], "{label}");
+        let committed = if case.mode == WriteMode::Replace { complete } else { id > 0 };
+        if !case.setup.is_empty() {
+            assert_eq!(columns(), if committed { after.clone() } else { before.clone() }, "{label}");
         }
+        if case.mode == WriteMode::Replace && !complete && !case.setup.is_empty() {
+            assert_eq!(database.query("SELECT id FROM raw.people"), "-1", "{label}");
+        }
+        // A dead letter counts once a checkpoint behind it is committed.
+        let covered = |row: &i64| row / STEP < id as i64;
+        let mut letters: Vec<i64> = first.letters.into_iter().filter(covered).collect();
         if !complete {
-            let (result, ..) = attempt(&database, mode, Cut::Never);
-            result.unwrap_or_else(|error| panic!("{label}: {error:?}"));
+            let again = attempt(&database, case, Cut::Never);
+            again.result.unwrap_or_else(|error| panic!("{label}: {error:?}"));
+            letters.extend(again.letters);
         }
-        assert_eq!(database.rows("raw.people"), expected(mode), "{label}");
+        assert_eq!(letters, case.refused, "{label}");
+        assert_eq!(rows().lines().collect::<Vec<_>>(), expected(case), "{label}");
         assert_eq!(database.leftovers(), "", "{label}");
     }
 }
 
 #[test]
 fn append_survives_cuts() {
-    survives_cuts(WriteMode::Append);
+    survives_cuts(Case::of(WriteMode::Append));
 }
 
 #[test]
 fn upsert_survives_cuts() {
-    survives_cuts(WriteMode::Upsert);
+    survives_cuts(Case::of(WriteMode::Upsert));
 }
 
 #[test]
 fn replace_survives_cuts() {
-    survives_cuts(WriteMode::Replace);
+    let setup =
+        "CREATE TABLE raw.people (id int8 NOT NULL, name text); INSERT INTO raw.people VALUES (-1, 'old')";
+    survives_cuts(Case { setup, ..Case::of(WriteMode::Replace) });
+}
+
+/// A column widens, one is new, one gets no more values.
+const EVOLVING: &str = "CREATE TABLE raw.people (id int4 NOT NULL PRIMARY KEY, gone text NOT NULL); \
+    INSERT INTO raw.people VALUES (-1, 'old')";
+
+#[test]
+fn an_append_that_alters_the_table_survives_cuts() {
+    let case = Case { setup: EVOLVING, policies: USUAL, cuts: CUTS_PER_CASE, ..Case::of(WriteMode::Append) };
+    survives_cuts(case);
+}
+
+#[test]
+fn a_replace_that_alters_the_table_survives_cuts() {
+    let case = Case { setup: EVOLVING, policies: USUAL, cuts: CUTS_PER_CASE, ..Case::of(WriteMode::Replace) };
+    survives_cuts(case);
+}
+
+#[test]
+fn an_upsert_that_alters_the_table_and_refuses_rows_survives_cuts() {
+    let setup = "CREATE TABLE raw.people (id int4 NOT NULL PRIMARY KEY, gone text NOT NULL, name text \
+        CHECK (name NOT IN ('row 0', 'row 7', 'row 8', 'row 23'))); INSERT INTO raw.people VALUES (-1, 'old', '')";
+    survives_cuts(Case {
+        setup,
+        policies: Policies { on_data_error: DataErrorPolicy::Dlq, ..USUAL },
+        refused: &[0, 7, 8, 23],
+        cuts: CUTS_PER_CASE,
+        ..Case::of(WriteMode::Upsert)
+    });
 }

@@ -51,7 +51,7 @@ impl Database {
     pub fn leftovers(&self) -> String {
         self.query(
             "SELECT relname FROM pg_class WHERE relname LIKE '\\_rapidbyte\\_%' AND relkind = 'r' \
-             AND relname <> '_rapidbyte_receipts'",
+             AND relpersistence = 'p' AND relname <> '_rapidbyte_receipts'",
         )
     }
 

@@ -2,10 +2,13 @@
 //! one server.
 
 mod crash;
+mod evolve;
 mod harness;
 mod modes;
+mod partitions;
 mod prepare;
 mod receipts;
+mod refusals;
 mod replace;
 mod roundtrip;
 mod values;

@@ -90,7 +90,7 @@ fn partitions_and_pipelines_have_receipts_of_their_own() {
     for (pipeline, partition) in [("p", 0), ("p", 1), ("q", 0)] {
         let mut stream = people_stream(WriteMode::Append);
         stream.pipeline = pipeline.into();
-        stream.partition = Partition { index: partition, count: 2 };
+        stream.partition = Partition { index: partition, count: 2, ..Partition::WHOLE };
         let (result, host) = database.write(&stream, |host| {
             host.feed_batch(&people(&[(1, pipeline)]));
             host.feed_end();

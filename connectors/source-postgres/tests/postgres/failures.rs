@@ -30,6 +30,7 @@ fn bad_configs_name_the_field() {
         ("schemas", json!([""])),
         ("numeric", json!("float")),
         ("full_refresh_order", json!("sometimes")),
+        ("partition_bytes_min", json!(-1)),
         ("connect_timeout", json!(0)),
         ("connect_timeout", json!(1000)),
         ("surprise", json!(1)),

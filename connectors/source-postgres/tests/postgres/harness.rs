@@ -80,13 +80,16 @@ impl Database {
     }
 
     pub fn try_read_on(&self, host: TestHost, request: RunRequest) -> Result<Read, ConnectorError> {
-        block_on(async {
-            let mut source = host.source::<SourcePostgres>(self.source_config()).await?;
-            let summary = source.run(request).await?;
-            let read = Read { events: host.emitted(), summary: summary.read.unwrap(), host: host.clone() };
-            assert_eq!(read.summary.records, read.rows().len() as u64);
-            Ok(read)
-        })
+        block_on(self.run_on(host, request))
+    }
+
+    /// Reads where a runtime is running already.
+    pub async fn run_on(&self, host: TestHost, request: RunRequest) -> Result<Read, ConnectorError> {
+        let mut source = host.source::<SourcePostgres>(self.source_config()).await?;
+        let summary = source.run(request).await?;
+        let read = Read { events: host.emitted(), summary: summary.read.unwrap(), host: host.clone() };
+        assert_eq!(read.summary.records, read.rows().len() as u64);
+        Ok(read)
     }
 
     pub fn read(&self, stream: StreamContext) -> Read {

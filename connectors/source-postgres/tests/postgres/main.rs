@@ -3,8 +3,10 @@
 mod copy;
 mod discovery;
 mod failures;
+mod filter;
 mod full_refresh;
 mod harness;
 mod incremental;
+mod partitions;
 mod tls;
 mod types;

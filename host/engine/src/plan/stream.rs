@@ -5,7 +5,7 @@ use rapidbyte_core::ports::TaskKey;
 use rapidbyte_core::*;
 
 use crate::error::{Place, Problem};
-use crate::plan::Task;
+use crate::plan::{REPLAY_PARTITION, Split, Task};
 use crate::schema::{column_names, names_shown, project, repeated, suggestion};
 use crate::spec::{PipelineSpec, StreamSpec};
 use crate::survey::Survey;
@@ -36,6 +36,7 @@ pub(super) fn draft(
     offered: &CatalogStream,
     survey: &Survey,
     limits: Limits,
+    replay: bool,
     problems: &mut Vec<Problem>,
 ) -> Option<Task> {
     let before = problems.len();
@@ -73,7 +74,7 @@ pub(super) fn draft(
     for column in &stream.columns {
         exists(column, Place::Column(column.clone()), "column");
     }
-    if let Some(cursor) = &stream.cursor {
+    if let Some(cursor) = stream.cursor.as_ref().filter(|_| !replay) {
         exists(&cursor.field, Place::CursorField, "cursor field");
         for column in &cursor.tie_breaker {
             exists(column, Place::TieBreaker(column.clone()), "tie-breaker");
@@ -113,23 +114,8 @@ pub(super) fn draft(
             .hint("leave `columns` out"),
         );
     }
-    if stream.filter.is_some() && !source.capabilities.filter {
-        problems.push(Problem::new(
-            name,
-            Place::Filter,
-            "filter_unsupported",
-            format!("`{}` cannot filter", source.connector_id),
-        ));
-    }
     check_sync_mode(stream, offered, source, problems);
-    if spec.policies.on_data_error == DataErrorPolicy::Dlq {
-        problems.push(Problem::new(
-            name,
-            Place::DataErrors,
-            "dlq_unsupported",
-            "dead letters have no place to go to yet".to_owned(),
-        ));
-    }
+    check_split(stream, source, &columns, problems);
     if problems.len() > before {
         return None;
     }
@@ -140,24 +126,60 @@ pub(super) fn draft(
             return None;
         }
     };
+    let partition = if replay { Partition { index: REPLAY_PARTITION, ..Partition::WHOLE } } else { Partition::WHOLE };
     Some(Task {
         key: TaskKey {
             pipeline: spec.name.clone(),
             stream: stream.name.clone(),
-            partition: Partition::WHOLE.index,
+            partition: partition.index,
         },
-        partition: Partition::WHOLE,
+        partition,
         sync_mode: stream.sync_mode,
         cursor: stream.cursor.clone(),
         columns: stream.columns.clone(),
-        filter: stream.filter.clone(),
+        filter: stream.filter.clone().filter(|_| source.capabilities.filter),
         write: stream.write.clone(),
-        policies: spec.policies,
+        policies: stream.policies,
+        on_error: stream.on_error,
         limits,
         stream_columns: columns,
         source_schema,
         transforms: Vec::new(),
+        contract: None,
+        split: None,
+        unknown_before: false,
+        snapshot: None,
+        estimated_rows: offered.estimated_rows,
     })
+}
+
+/// How a stream may be read in partitions: only a full read has no order of its own to keep.
+pub(super) fn split(spec: &PipelineSpec, stream: &StreamSpec, survey: &Survey) -> Option<Split> {
+    let partitions_max = stream.partitions.unwrap_or(spec.resources.parallelism);
+    let able = survey.source.capabilities.partitions && stream.sync_mode == SyncMode::FullRefresh;
+    // Receipts are what puts the partitions' commits together.
+    let able = able && survey.destination.capabilities.transactional;
+    (able && partitions_max > 1).then(|| Split { partitions_max, key: stream.partition_key.clone() })
+}
+
+/// What a stream says about partitions, held against what its source can do.
+fn check_split(stream: &StreamSpec, source: &OpenInfo, columns: &[String], problems: &mut Vec<Problem>) {
+    let name = stream.name.as_str();
+    if let Some(key) = &stream.partition_key
+        && !columns.contains(key)
+    {
+        let hint = suggestion("columns", key, columns.iter().map(String::as_str));
+        let message = format!("stream `{name}` has no column `{key}` to partition by");
+        problems.push(Problem::new(name, Place::PartitionKey, "unknown_column", message).maybe_hint(hint));
+    }
+    let asked = stream.partition_key.is_some() || stream.partitions.is_some_and(|count| count > 1);
+    if asked && !source.capabilities.partitions {
+        let message = format!("`{}` cannot read a stream in partitions", source.connector_id);
+        problems.push(Problem::new(name, Place::PartitionKey, "partitions_unsupported", message));
+    } else if asked && stream.sync_mode != SyncMode::FullRefresh {
+        let message = format!("stream `{name}` is {}: only a `full_refresh` can be read in partitions", stream.sync_mode);
+        problems.push(Problem::new(name, Place::PartitionKey, "partitions_unsupported", message));
+    }
 }
 
 fn check_sync_mode(

@@ -1,7 +1,7 @@
 //! The decision, case by case.
 
 use rapidbyte_core::ports::TaskKey;
-use rapidbyte_core::{CursorSpec, Limits, Partition, Policies, WritePlan};
+use rapidbyte_core::{CursorSpec, DataErrorPolicy, Limits, Partition, Policies, WritePlan};
 
 use super::*;
 
@@ -24,10 +24,16 @@ fn task(sync_mode: SyncMode, mode: WriteMode) -> Task {
         filter: None,
         write: WritePlan { mode, primary_key: Vec::new(), update_columns: Vec::new() },
         policies: Policies::default(),
+        on_error: DataErrorPolicy::Fail,
         limits,
         stream_columns: vec!["id".into(), "at".into()],
         source_schema: Default::default(),
         transforms: Vec::new(),
+        contract: None,
+        split: None,
+        unknown_before: false,
+        snapshot: None,
+        estimated_rows: None,
     }
 }
 
@@ -192,7 +198,7 @@ fn a_reset_outweighs_what_is_not_newer() {
 #[test]
 fn another_reading_is_not_continued_not_even_after_a_crash() {
     let before = |field: &str, after| {
-        Some(Shape { sync_mode: SyncMode::Incremental, cursor_field: Some(field.into()), after })
+        Some(Shape { sync_mode: SyncMode::Incremental, cursor_field: Some(field.into()), floor: 0, aggregated: false, after })
     };
     let mut upsert =
         Case::new(SyncMode::Incremental, WriteMode::Upsert).receipt(receipt(9, 90)).saved(saved(9, 90));
@@ -211,7 +217,7 @@ fn another_reading_is_not_continued_not_even_after_a_crash() {
     let mut append = incremental().receipt(receipt(9, 90)).saved(saved(9, 90));
     append.shape = before("id", 0);
     assert_eq!(append.decide().unwrap_err().code, "cursor_changed");
-    append.shape = Some(Shape { sync_mode: SyncMode::FullRefresh, cursor_field: None, after: 0 });
+    append.shape = Some(Shape { sync_mode: SyncMode::FullRefresh, cursor_field: None, floor: 0, aggregated: false, after: 0 });
     assert_eq!(append.decide().unwrap_err().code, "cursor_changed");
 
     let mut refreshed = full().receipt(receipt(9, 90));

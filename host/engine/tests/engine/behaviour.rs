@@ -245,11 +245,7 @@ fn a_run_that_is_dropped_gives_its_claim_back() {
         let striker =
             std::sync::Arc::new(crate::support::strike::Striker::new(Strike::Never, 0, cancellation.clone()));
         let store = std::sync::Arc::new(stage.store());
-        let ports = rapidbyte_engine::Ports {
-            state: store.clone(),
-            observer: std::sync::Arc::new(Deaf),
-            cancellation,
-        };
+        let ports = crate::support::ports(store.clone(), std::sync::Arc::new(Deaf), cancellation);
         let connectors = stage.connectors(&striker);
         let plan =
             rapidbyte_engine::plan(&stage.spec, &connectors, &ports, &Default::default()).await.unwrap();
@@ -320,8 +316,7 @@ fn streams_side_by_side_on_threads_are_exact() {
                 crate::support::strike::Striker::new(Strike::Never, round as u64, cancellation.clone());
             let striker = std::sync::Arc::new(striker);
             let store = std::sync::Arc::new(stage.store());
-            let ports =
-                rapidbyte_engine::Ports { state: store, observer: std::sync::Arc::new(Deaf), cancellation };
+            let ports = crate::support::ports(store, std::sync::Arc::new(Deaf), cancellation);
             let connectors = stage.connectors(&striker);
             let plan =
                 rapidbyte_engine::plan(&stage.spec, &connectors, &ports, &Default::default()).await.unwrap();
@@ -442,7 +437,8 @@ fn refused_records_follow_the_policy() {
     assert_eq!(code(&report), "odd");
     assert_eq!(only(&report).error.as_ref().unwrap().error.category, ErrorCategory::Data);
 
-    stage.spec.policies.on_data_error = DataErrorPolicy::Skip;
+    let rapidbyte_engine::Selection::Listed(streams) = &mut stage.spec.streams else { panic!("all streams") };
+    streams[0].policies.on_data_error = DataErrorPolicy::Skip;
     let report = stage.run();
     let stream = only(&report);
     assert_eq!(stream.status, RunStatus::Succeeded);
@@ -511,4 +507,26 @@ fn a_saved_cursor_of_another_type_reaches_the_source_as_it_was() {
         table.receipt = Some(Receipt { id: 5, cursor: cursor(CursorValue::Int64(4)), complete: false });
     });
     assert_eq!(only(&stage.run()).counters.records_read, 6);
+}
+
+#[test]
+fn answers_what_every_stage_did_with_its_time() {
+    use rapidbyte_core::profile::StageKind::{Destination, Host, Source, Transform};
+    let report = append().with_transforms(1).run();
+    let [task] = report.profile.tasks.as_slice() else { panic!("one task: {:?}", report.profile) };
+    assert_eq!(task.key, key());
+    let kinds: Vec<_> = task.stages.iter().map(|stage| stage.kind).collect();
+    assert_eq!(kinds, [Source, Host, Transform, Host, Destination], "in the order in which data passes them");
+    for stage in &task.stages {
+        assert_eq!((stage.records, stage.bytes > 0), (10, true), "{stage:?}");
+        let parts = stage.busy_ms
+            + stage.waiting_for_input_ms
+            + stage.waiting_for_output_ms
+            + stage.waiting_for_remote_ms;
+        assert!(parts <= stage.wall_ms && stage.wall_ms <= task.wall_ms, "{stage:?}");
+    }
+    assert!(!report.profile.held_back_by.is_empty());
+
+    let failed = mischievous(Mischief::TransformEndsEarly).run();
+    assert_eq!(failed.profile.tasks[0].stages.len(), 5, "a failed task has a profile, too");
 }

@@ -8,5 +8,6 @@
 
 mod behaviour;
 mod planning;
+mod recovery;
 mod simulation;
 mod support;

@@ -3,43 +3,62 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rapidbyte_core::contract::{SyncMode, WriteMode};
-use rapidbyte_core::limits as host;
+use rapidbyte_core::contract::{DataErrorPolicy, SyncMode, WriteMode};
 
+use super::policies;
 use super::streams::{Names, StreamWords, StreamsWords, WriteDefaults};
 use crate::diagnostic::Diagnostic;
-use crate::limits::BATCHES_IN_MEMORY_MIN;
+use crate::interpolate::needs_filling;
 use crate::node::shorten;
-use crate::quantity::format_bytes;
 use crate::reader::{Reader, suggest};
 use crate::span::{Span, Spanned};
-use crate::spec::{CursorDecl, Resources, StreamSpec, Streams, TransformSpec, WriteSpec};
+use crate::spec::{
+    ContractSpec, CursorDecl, DestinationSpec, ErrorsSpec, StreamSpec, Streams, TransformSpec, WriteSpec,
+};
+
+/// What streams are held against.
+pub(super) struct Around<'a> {
+    pub defaults: &'a WriteDefaults,
+    pub transforms: &'a [TransformSpec],
+    pub contracts: &'a [ContractSpec],
+    /// Of the pipeline, for records that are refused.
+    pub on_error: DataErrorPolicy,
+}
 
 /// Streams with defaults and overrides applied. None where nothing of them can be used.
 pub(super) fn resolve(
     reader: &mut Reader<'_>,
     streams: StreamsWords,
-    defaults: &WriteDefaults,
-    transforms: &[TransformSpec],
+    around: &Around<'_>,
 ) -> Option<Streams> {
+    let Around { defaults, transforms, contracts, on_error } = *around;
     let streams = match streams {
         StreamsWords::All { span } => {
             let write = resolve_write(reader, None, defaults);
             if !defaults.broken {
                 warn_of_repetition(reader, &write, span, "every stream");
             }
-            return Some(Streams::All { span, write });
+            let policies = policies::resolve(None, &defaults.policies, on_error);
+            return Some(Streams::All { span, write, policies, on_error });
         }
         StreamsWords::Listed(streams) => streams,
     };
     check_names(reader, &streams);
-    check_transforms(reader, &streams, transforms);
+    let of_transforms = transforms.iter().filter_map(|transform| transform.stream.as_ref());
+    check_streams_known(
+        reader,
+        &streams,
+        of_transforms,
+        "a transform's `stream` is one of `source.streams`; without it, all streams pass",
+    );
+    let of_contracts = contracts.iter().map(|contract| &contract.stream);
+    check_streams_known(reader, &streams, of_contracts, "a contract's `stream` is one of `source.streams`");
     if !defaults.broken {
         check_defaults_used(reader, &streams, defaults);
     }
-    let transformed = Transformed::new(transforms);
+    let passing = Passing::new(transforms, contracts);
     let resolved: Vec<_> =
-        streams.into_iter().map(|stream| resolve_stream(reader, stream, defaults, &transformed)).collect();
+        streams.into_iter().map(|stream| resolve_stream(reader, stream, around, &passing)).collect();
     (!resolved.is_empty()).then_some(Streams::Listed(resolved))
 }
 
@@ -60,9 +79,14 @@ fn check_names(reader: &mut Reader<'_>, streams: &[StreamWords]) {
     }
 }
 
-fn check_transforms(reader: &mut Reader<'_>, streams: &[StreamWords], transforms: &[TransformSpec]) {
+fn check_streams_known<'a>(
+    reader: &mut Reader<'_>,
+    streams: &[StreamWords],
+    named: impl Iterator<Item = &'a Spanned<String>>,
+    help: &str,
+) {
     let known: HashSet<&str> = streams.iter().map(|stream| stream.name.value.as_str()).collect();
-    for only in transforms.iter().filter_map(|transform| transform.stream.as_ref()) {
+    for only in named {
         if known.contains(only.value.as_str()) || reader.is_full() {
             continue;
         }
@@ -71,9 +95,7 @@ fn check_transforms(reader: &mut Reader<'_>, streams: &[StreamWords], transforms
         let similar = suggest(&only.value, literals(reader, streams.iter().map(|stream| &stream.name)));
         reader.error(match similar {
             Some(similar) => error.label(format!("did you mean `{similar}`?")),
-            None => {
-                error.help("a transform's `stream` is one of `source.streams`; without it, all streams pass")
-            }
+            None => error.help(help),
         });
     }
 }
@@ -92,39 +114,53 @@ fn update_columns_misplaced(span: Span) -> Diagnostic {
         .help("`upsert` replaces whole records; `merge` updates the columns named here and keeps the others")
 }
 
-/// Which streams pass a transform.
-struct Transformed<'a> {
+/// Which streams pass a transform, and which columns contracts want of them.
+struct Passing<'a> {
     all: bool,
     named: HashSet<&'a str>,
+    promised: HashMap<&'a str, Vec<(&'a Spanned<String>, &'static str)>>,
 }
 
-impl<'a> Transformed<'a> {
-    fn new(transforms: &'a [TransformSpec]) -> Self {
-        Transformed {
+impl<'a> Passing<'a> {
+    fn new(transforms: &'a [TransformSpec], contracts: &'a [ContractSpec]) -> Self {
+        let mut promised: HashMap<&str, Vec<_>> = HashMap::new();
+        for contract in contracts {
+            let columns = promised.entry(contract.stream.value.as_str()).or_default();
+            columns.extend(contract.required_columns.iter().map(|column| (&column.name, "required_columns")));
+            columns.extend(contract.column_rules.iter().map(|rule| (&rule.column, "column_rules")));
+        }
+        Passing {
             all: transforms.iter().any(|transform| transform.stream.is_none()),
             named: transforms
                 .iter()
                 .filter_map(|transform| Some(transform.stream.as_ref()?.value.as_str()))
                 .collect(),
+            promised,
         }
     }
 
-    fn has(&self, stream: &str) -> bool {
+    fn transforms(&self, stream: &str) -> bool {
         self.all || self.named.contains(stream)
+    }
+
+    fn promised(&self, stream: &str) -> &[(&'a Spanned<String>, &'static str)] {
+        self.promised.get(stream).map_or(&[], Vec::as_slice)
     }
 }
 
 fn resolve_stream(
     reader: &mut Reader<'_>,
     stream: StreamWords,
-    defaults: &WriteDefaults,
-    transformed: &Transformed<'_>,
+    around: &Around<'_>,
+    passing: &Passing<'_>,
 ) -> StreamSpec {
+    let defaults = around.defaults;
     let write = resolve_write(reader, Some(&stream), defaults);
     let sync_mode = stream.sync_mode.unwrap_or(Spanned::default_of(SyncMode::FullRefresh));
     if !stream.broken {
         check_order(reader, &stream, sync_mode);
-        check_columns(reader, &stream, &write, transformed.has(&stream.name));
+        check_columns(reader, &stream, &write, passing);
+        check_partitions(reader, &stream);
         if !defaults.broken {
             check_replace(reader, &stream, sync_mode, &write);
             if sync_mode.value == SyncMode::FullRefresh {
@@ -138,7 +174,20 @@ fn resolve_stream(
         .cursor_field
         .filter(|_| sync_mode.value == SyncMode::Incremental)
         .map(|field| CursorDecl { field, tie_breaker: names(stream.tie_breaker) });
-    StreamSpec { name: stream.name, sync_mode, cursor, columns: stream.columns, write, span: stream.span }
+    let own = &stream.policies;
+    StreamSpec {
+        policies: policies::resolve(Some(own), &defaults.policies, around.on_error),
+        on_error: own.on_data_error.map_or(around.on_error, |policy| policy.value),
+        name: stream.name,
+        sync_mode,
+        cursor,
+        columns: stream.columns,
+        filter: stream.filter,
+        partition_key: stream.partition_key,
+        partitions: stream.partitions,
+        write,
+        span: stream.span,
+    }
 }
 
 /// The stream's own words over the destination's.
@@ -230,11 +279,15 @@ fn check_order(reader: &mut Reader<'_>, stream: &StreamWords, sync_mode: Spanned
             )
             .help("name the column that grows with every change: `cursor_field: updated_at`"),
         ),
-        (SyncMode::FullRefresh, Some(cursor)) => {
+        (SyncMode::FullRefresh | SyncMode::Cdc, Some(cursor)) => {
+            let mode = match sync_mode.value {
+                SyncMode::Cdc => "the source's log of changes",
+                _ => "a full refresh",
+            };
             let error = Diagnostic::error(
                 "cursor_without_incremental",
                 cursor.span,
-                format!("stream `{name}` has a `cursor_field`, but a full refresh does not use one"),
+                format!("stream `{name}` has a `cursor_field`, but {mode} does not use one"),
             )
             .help("say `sync_mode: incremental`, or leave `cursor_field` out");
             reader.error(match stream.sync_mode {
@@ -265,16 +318,17 @@ fn check_order(reader: &mut Reader<'_>, stream: &StreamWords, sync_mode: Spanned
 }
 
 /// Columns that other keys need must be among those read.
-fn check_columns(reader: &mut Reader<'_>, stream: &StreamWords, write: &WriteSpec, transformed: bool) {
+fn check_columns(reader: &mut Reader<'_>, stream: &StreamWords, write: &WriteSpec, passing: &Passing<'_>) {
     let Some(columns) = &stream.columns else { return };
     let mut needed: Vec<(&Spanned<String>, &str)> = Vec::new();
     needed.extend(stream.cursor_field.iter().map(|column| (column, "cursor_field")));
     needed
         .extend(stream.tie_breaker.iter().flat_map(|list| list.iter()).map(|column| (column, "tie_breaker")));
-    if !transformed {
+    if !passing.transforms(&stream.name) {
         // A transform may make the column.
         needed.extend(write.primary_key.iter().map(|column| (column, "primary_key")));
         needed.extend(write.update_columns.iter().map(|column| (column, "update_columns")));
+        needed.extend(passing.promised(&stream.name));
     }
     let read: HashSet<&str> = columns.iter().map(|column| column.value.as_str()).collect();
     for (column, key) in needed {
@@ -301,16 +355,65 @@ fn check_replace(
     sync_mode: Spanned<SyncMode>,
     write: &WriteSpec,
 ) {
-    if sync_mode.value != SyncMode::Incremental || write.mode.value != WriteMode::Replace {
+    if sync_mode.value == SyncMode::FullRefresh || write.mode.value != WriteMode::Replace {
         return;
     }
     let name = shorten(&written(reader, &stream.name)).into_owned();
-    let message = format!("stream `{name}` is incremental, but `replace` would keep only the newest changes");
+    let word = match sync_mode.value {
+        SyncMode::Cdc => "read from the log",
+        _ => "incremental",
+    };
+    let message = format!("stream `{name}` is {word}, but `replace` would keep only the newest changes");
     reader.error(
         Diagnostic::error("replace_with_incremental", write.mode.span, message)
-            .related(sync_mode.span, "the stream is incremental")
+            .related(sync_mode.span, format!("the stream is {word}"))
             .help("use `append` or `upsert` for this stream, or read it with `sync_mode: full_refresh`"),
     );
+}
+
+/// A key that divides needs something to divide.
+fn check_partitions(reader: &mut Reader<'_>, stream: &StreamWords) {
+    if let (Some(key), Some(partitions)) = (&stream.partition_key, &stream.partitions)
+        && partitions.value == 1
+    {
+        let name = shorten(&written(reader, &stream.name)).into_owned();
+        let message = format!("stream `{name}` has a `partition_key`, but `partitions: 1` never divides it");
+        let error = Diagnostic::error("partition_key_unused", key.span, message);
+        reader.error(error.related(partitions.span, "set here").help("leave one of the two out"));
+    }
+}
+
+/// A place for dead letters that never get any.
+pub(super) fn check_dead_letters(
+    reader: &mut Reader<'_>,
+    streams: &Streams,
+    destination: &DestinationSpec,
+    errors: &ErrorsSpec,
+) {
+    let is_dlq = |policy: DataErrorPolicy| policy == DataErrorPolicy::Dlq;
+    let used = match streams {
+        Streams::Listed(streams) => {
+            streams.iter().any(|stream| is_dlq(stream.on_error) || is_dlq(stream.policies.on_data_error))
+        }
+        Streams::All { policies, on_error, .. } => is_dlq(*on_error) || is_dlq(policies.on_data_error),
+    };
+    if let (Some(table), Some(letters)) = (&destination.dlq_table, &errors.dead_letter) {
+        let message = "`errors.dead_letter` gets no dead letters: `destination.dlq_table` takes them";
+        reader.warnings.push(
+            Diagnostic::warning("two_places_for_dead_letters", letters.connector.location.span, message)
+                .related(table.span, "they go here")
+                .help("leave one of the two out"),
+        );
+    }
+    let table = destination.dlq_table.as_ref().map(|table| (table.span, "`destination.dlq_table`"));
+    let connector = errors.dead_letter.as_ref();
+    let connector = connector.map(|letters| (letters.connector.location.span, "`errors.dead_letter`"));
+    for (span, what) in table.into_iter().chain(connector).filter(|_| !used) {
+        let message = format!("{what} gets no dead letters: nothing asks for any");
+        reader.warnings.push(Diagnostic::warning("unused_dead_letter", span, message).help(
+            "say `errors.on_error: dead_letter`, or `on_data_error: dlq` at the destination or a stream",
+        ));
+    }
 }
 
 /// A full refresh that nobody told to append appends everything once more at every run.
@@ -324,70 +427,18 @@ fn warn_of_repetition(reader: &mut Reader<'_>, write: &WriteSpec, span: Span, wh
     }
 }
 
-pub(super) fn check_resources(reader: &mut Reader<'_>, resources: &Resources) {
-    let memory = resources.max_memory_bytes;
-    let batch = resources.max_batch_bytes;
-    let record = resources.max_record_bytes;
-    if memory.value < host::MEMORY_BYTES_MIN {
-        let message = format!("`max_memory` cannot be below {}", format_bytes(host::MEMORY_BYTES_MIN));
-        reader.error(
-            Diagnostic::error("out_of_range", memory.span, message)
-                .help("two connectors and the channel between them do not fit into less"),
-        );
-        return;
-    }
-    let batch_max = host::BATCH_BYTES_MAX.min(memory.value / BATCHES_IN_MEMORY_MIN);
-    if batch.is_stated() && batch.value > batch_max && batch_max < host::BATCH_BYTES_MAX {
-        let message = format!(
-            "`max_batch_bytes` is more than a quarter of `max_memory`, which is {}",
-            format_bytes(memory.value)
-        );
-        let error = Diagnostic::error("batch_exceeds_memory", batch.span, message).help(format!(
-            "source, destination and the channel between them hold a batch each: use at most {}",
-            format_bytes(batch_max)
-        ));
-        reader.error(match memory.is_stated() {
-            true => error.related(memory.span, "`max_memory` is set here"),
-            false => error,
-        });
-    } else if !(host::BATCH_BYTES_MIN..=host::BATCH_BYTES_MAX).contains(&batch.value) {
-        let (min, max) = (format_bytes(host::BATCH_BYTES_MIN), format_bytes(host::BATCH_BYTES_MAX));
-        let message = format!("`max_batch_bytes` must be between {min} and {max}");
-        reader.error(Diagnostic::error("out_of_range", batch.span, message));
-    } else if record.value > batch.value - host::BATCH_OVERHEAD_BYTES {
-        let room = format_bytes(batch.value - host::BATCH_OVERHEAD_BYTES);
-        let message = format!(
-            "a record of `max_record_bytes` does not fit into a batch of {}",
-            format_bytes(batch.value)
-        );
-        let error = Diagnostic::error("record_exceeds_batch", record.span, message)
-            .help(format!("lower it to {room}, or raise `max_batch_bytes`"));
-        reader.error(match batch.is_stated() {
-            true => error.related(batch.span, "`max_batch_bytes` is set here"),
-            false => error,
-        });
-    } else if record.value == 0 {
-        reader.error(Diagnostic::error("out_of_range", record.span, "`max_record_bytes` must be at least 1"));
-    }
-    let interval = resources.checkpoint_interval_bytes;
-    if interval.value == 0 {
-        let message = "`checkpoint_interval_bytes` must be at least 1";
-        reader.error(Diagnostic::error("out_of_range", interval.span, message));
-    }
-}
-
 /// The names that the document writes out: no other may be suggested.
 fn literals<'n>(
     reader: &Reader<'_>,
     names: impl Iterator<Item = &'n Spanned<String>>,
 ) -> impl Iterator<Item = &'n str> {
-    names.filter(|name| !reader.file.slice(name.span).contains("${")).map(|name| name.value.as_str())
+    names.filter(|name| !needs_filling(reader.file.slice(name.span))).map(|name| name.value.as_str())
 }
 
 /// A name as the document writes it: what came from the environment shows as its variable.
-fn written(reader: &Reader<'_>, name: &Spanned<String>) -> String {
+pub(super) fn written(reader: &Reader<'_>, name: &Spanned<String>) -> String {
     let text = reader.file.slice(name.span);
-    match text.contains("${") {
+    match needs_filling(text) {
         true => text.trim_matches(['"', '\'']).to_owned(),
         false => name.value.clone(),
     }

@@ -2,27 +2,14 @@
 
 use rapidbyte_core::contract::{SyncMode, WriteMode};
 
+use super::policies::{self, PolicyWords};
 use crate::diagnostic::Diagnostic;
-use crate::limits::{COLUMN_NAME_BYTES_MAX, STREAM_NAME_BYTES_MAX};
+use crate::format::STREAM;
+use crate::limits::{COLUMN_NAME_BYTES_MAX, PARTITIONS_MAX, STREAM_NAME_BYTES_MAX};
 use crate::node::{Kind, Node};
-use crate::reader::{Keys, Reader, Section};
+use crate::reader::{Reader, Section};
 use crate::span::{Span, Spanned};
 use crate::spec::WriteSpec;
-
-pub(super) const STREAM: Keys = Keys {
-    known: &[
-        "name",
-        "sync_mode",
-        "cursor_field",
-        "tie_breaker",
-        "columns",
-        "write_mode",
-        "primary_key",
-        "update_columns",
-    ],
-    later: &["filter", "schema_evolution"],
-    elsewhere: &[],
-};
 
 /// A list of names, at the place of its key.
 pub(super) type Names = Spanned<Vec<Spanned<String>>>;
@@ -30,6 +17,7 @@ pub(super) type Names = Spanned<Vec<Spanned<String>>>;
 /// The destination's words for all streams.
 pub(super) struct WriteDefaults {
     pub write: WriteWords,
+    pub policies: PolicyWords,
     /// Part of it could not be read: what follows from it is not to be judged.
     pub broken: bool,
 }
@@ -53,7 +41,11 @@ pub(super) struct StreamWords {
     pub cursor_field: Option<Spanned<String>>,
     pub tie_breaker: Option<Names>,
     pub columns: Option<Names>,
+    pub filter: Option<Spanned<String>>,
+    pub partition_key: Option<Spanned<String>>,
+    pub partitions: Option<Spanned<u32>>,
     pub write: WriteWords,
+    pub policies: PolicyWords,
     pub span: Span,
     /// As in [`WriteDefaults`].
     pub broken: bool,
@@ -75,7 +67,8 @@ impl WriteDefaults {
 pub(super) fn read_write_defaults(reader: &mut Reader<'_>, section: Section<'_>) -> WriteDefaults {
     let found_before = reader.errors.len();
     let write = read_write(reader, section, "the destination's");
-    WriteDefaults { write, broken: reader.errors.len() > found_before }
+    let policies = policies::read(reader, section, "the destination's");
+    WriteDefaults { write, policies, broken: reader.errors.len() > found_before }
 }
 
 fn read_write(reader: &mut Reader<'_>, section: Section<'_>, whose: &str) -> WriteWords {
@@ -91,7 +84,12 @@ fn read_write(reader: &mut Reader<'_>, section: Section<'_>, whose: &str) -> Wri
 }
 
 /// A list of column names that is not empty.
-fn read_columns(reader: &mut Reader<'_>, section: Section<'_>, key: &str, what: &str) -> Option<Names> {
+pub(super) fn read_columns(
+    reader: &mut Reader<'_>,
+    section: Section<'_>,
+    key: &str,
+    what: &str,
+) -> Option<Names> {
     let entry = section.entry(key)?;
     let names = reader.names(&entry.value, what, COLUMN_NAME_BYTES_MAX)?;
     if names.is_empty() {
@@ -100,6 +98,7 @@ fn read_columns(reader: &mut Reader<'_>, section: Section<'_>, key: &str, what: 
             let help = match key {
                 "columns" => "leave the key out to take all columns",
                 "primary_key" => "name the columns that identify a record: `primary_key: [id]`",
+                "drop_columns" => "name the columns to take away: `drop_columns: [metadata]`",
                 _ => "leave the key out for the default",
             };
             reader.error(
@@ -148,24 +147,14 @@ fn read_stream(reader: &mut Reader<'_>, node: &Node) -> Option<StreamWords> {
         Some(name) => format!("stream `{}`", crate::node::shorten(name.raw())),
         None => "a stream".to_owned(),
     };
-    let section = reader.section(node, &place, start, STREAM)?;
+    let section = reader.section(node, &place, start, &STREAM)?;
     let name = reader
         .required(section, &place, "name")
         .and_then(|node| reader.name(node, "a stream's `name`", STREAM_NAME_BYTES_MAX));
-    let sync_mode = match section.get("sync_mode") {
-        None => None,
-        Some(node) if super::is_word(node, SyncMode::Cdc.as_str()) => {
-            reader.not_yet("`sync_mode: cdc`", node.span);
-            None
-        }
-        Some(node) => {
-            const MODES: &[(&str, SyncMode)] = &[
-                (SyncMode::FullRefresh.as_str(), SyncMode::FullRefresh),
-                (SyncMode::Incremental.as_str(), SyncMode::Incremental),
-            ];
-            reader.word(node, &format!("the `sync_mode` of {place}"), MODES)
-        }
-    };
+    let sync_mode = section.get("sync_mode").and_then(|node| {
+        let words = policies::words(SyncMode::ALL, SyncMode::as_str);
+        reader.word(node, &format!("the `sync_mode` of {place}"), &words)
+    });
     let column = |reader: &mut Reader<'_>, key: &str| {
         let node = section.get(key)?;
         reader.name(node, &format!("the `{key}` of {place}"), COLUMN_NAME_BYTES_MAX)
@@ -179,7 +168,16 @@ fn read_stream(reader: &mut Reader<'_>, node: &Node) -> Option<StreamWords> {
         _ => read_columns(reader, section, "tie_breaker", &format!("the `tie_breaker` of {place}")),
     };
     let columns = read_columns(reader, section, "columns", &format!("the `columns` of {place}"));
+    let filter =
+        section.get("filter").and_then(|node| reader.expression(node, &format!("the `filter` of {place}")));
+    let partition_key = column(reader, "partition_key");
+    let partitions = section.get("partitions").and_then(|node| {
+        let what = format!("the `partitions` of {place}");
+        let partitions = reader.integer(node, &what, 1, u64::from(PARTITIONS_MAX))?;
+        Some(partitions.map(|partitions| u32::try_from(partitions).unwrap_or(PARTITIONS_MAX)))
+    });
     let write = read_write(reader, section, &format!("{place}'s"));
+    let policies = policies::read(reader, section, &format!("{place}'s"));
     let broken = reader.errors.len() > found_before;
     Some(StreamWords {
         name: name?,
@@ -187,7 +185,11 @@ fn read_stream(reader: &mut Reader<'_>, node: &Node) -> Option<StreamWords> {
         cursor_field,
         tie_breaker,
         columns,
+        filter,
+        partition_key,
+        partitions,
         write,
+        policies,
         span: Span::new(start.start as usize, node.span.end as usize),
         broken,
     })

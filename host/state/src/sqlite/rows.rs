@@ -1,12 +1,12 @@
 //! Rows as records and records as rows. Whatever in the file makes no sense is an error, never a guess.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use rapidbyte_core::contract::{Cursor, CursorValue};
 use rapidbyte_core::limits::CHECKPOINT_ID_MAX;
-use rapidbyte_core::ports::{RunStatus, SavedCheckpoint, TaskKey};
+use rapidbyte_core::ports::{RunCounters, RunRecord, RunStatus, SavedCheckpoint, TaskKey};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::clock::now;
 
 pub(super) fn newest_checkpoint(
     connection: &Connection,
@@ -64,13 +64,28 @@ pub(super) fn store_value(
         .map(|_| ())
 }
 
-pub(super) fn run_status(row: &Row<'_>, column: usize) -> rusqlite::Result<RunStatus> {
-    use RunStatus::*;
+/// Reads the columns id, pipeline, stream, status, started, finished, four counters, error.
+pub(super) fn history_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
+    Ok(RunRecord {
+        run_id: row.get(0)?,
+        pipeline: row.get(1)?,
+        stream: row.get(2)?,
+        status: run_status(row, 3)?,
+        started_at: row.get(4)?,
+        finished_at: row.get(5)?,
+        counters: RunCounters {
+            records_read: unsigned(row, 6)?,
+            records_written: unsigned(row, 7)?,
+            bytes_read: unsigned(row, 8)?,
+            bytes_written: unsigned(row, 9)?,
+        },
+        error: row.get(10)?,
+    })
+}
+
+fn run_status(row: &Row<'_>, column: usize) -> rusqlite::Result<RunStatus> {
     let word: String = row.get(column)?;
-    [Running, Succeeded, Failed, Stopped, Crashed]
-        .into_iter()
-        .find(|status| status.as_str() == word)
-        .ok_or_else(|| conversion(column, format!("`{word}` is not a status")))
+    RunStatus::from_name(&word).ok_or_else(|| conversion(column, format!("`{word}` is not a status")))
 }
 
 pub(super) fn conversion(column: usize, message: String) -> rusqlite::Error {
@@ -89,17 +104,4 @@ pub(super) fn integer(count: u64) -> i64 {
 
 pub(super) fn checkpoint_id(id: u64) -> Option<i64> {
     if id == 0 || id > CHECKPOINT_ID_MAX { None } else { i64::try_from(id).ok() }
-}
-
-/// Seconds since the epoch.
-pub(super) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| integer(since.as_secs()))
-}
-
-pub(super) fn cut(text: &str, bytes_max: usize) -> String {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }

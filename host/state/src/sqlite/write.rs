@@ -5,7 +5,8 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::Inner;
 use super::explain::{sqlite_error, unavailable};
-use super::rows::{checkpoint_id, newest_checkpoint, now};
+use super::rows::{checkpoint_id, newest_checkpoint};
+use crate::clock::now;
 use crate::holder;
 use crate::limits::CHECKPOINTS_KEPT;
 
@@ -78,20 +79,68 @@ impl Write<'_> {
 
     /// Fails unless this process still holds the run.
     pub fn holds(&self, run_id: i64) -> Result<(), StateError> {
-        let row: Option<(String, String)> = self
+        let row: Option<(String, String, String, String)> = self
             .transaction
-            .query_row("SELECT status, holder FROM sync_runs WHERE id = ?1", [run_id], |row| {
-                Ok((row.get(0)?, row.get(1)?))
+            .prepare_cached("SELECT status, holder, pipeline, stream FROM sync_runs WHERE id = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([run_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                    .optional()
             })
-            .optional()
             .map_err(|error| self.error(error))?;
         match row {
-            Some((status, holder)) if status == "running" && self.holder == Some(holder.as_str()) => Ok(()),
-            Some((status, _)) => {
+            Some((status, holder, ..)) if status == "running" && self.holder == Some(holder.as_str()) => {
+                Ok(())
+            }
+            Some((status, _, pipeline, stream)) if status == "crashed" => {
+                Err(self.taken_over(&pipeline, &stream, Some(run_id))?)
+            }
+            Some((status, ..)) => {
                 Err(self.refuse(format!("run {run_id} is not this process's any more: it is {status}")))
             }
             None => Err(self.refuse(format!("run {run_id} is gone"))),
         }
+    }
+
+    /// Fails unless this process holds the running sync of a stream.
+    pub fn holds_stream(&self, pipeline: &str, stream: &str) -> Result<(), StateError> {
+        let holder: Option<String> = self
+            .transaction
+            .query_row(
+                "SELECT holder FROM sync_runs WHERE status = 'running' AND pipeline = ?1 AND stream = ?2",
+                [pipeline, stream],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(|error| self.error(error))?;
+        match holder {
+            Some(holder) if self.holder == Some(holder.as_str()) => Ok(()),
+            _ => Err(self.taken_over(pipeline, stream, None)?),
+        }
+    }
+
+    /// Who has a stream now that a run (none: this process) had before.
+    fn taken_over(
+        &self,
+        pipeline: &str,
+        stream: &str,
+        run_id: Option<i64>,
+    ) -> Result<StateError, StateError> {
+        let holder: Option<String> = self
+            .transaction
+            .query_row(
+                "SELECT holder_name FROM sync_runs WHERE pipeline = ?1 AND stream = ?2 AND id > ?3 AND holder <> ?4
+                 ORDER BY id DESC LIMIT 1",
+                params![pipeline, stream, run_id.unwrap_or(0), self.holder.unwrap_or_default()],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(|error| self.error(error))?;
+        Ok(StateError::TakenOver {
+            pipeline: pipeline.to_owned(),
+            stream: stream.to_owned(),
+            holder: holder.unwrap_or_else(|| "another process".to_owned()),
+        })
     }
 
     pub fn newest(&self, key: &TaskKey) -> Result<Option<SavedCheckpoint>, StateError> {

@@ -163,6 +163,11 @@ fn deliver(state: &mut HostState, event: Event) -> Result<BatchEvent, Fault> {
             state.run.outstanding.push_back(event.id);
             BatchEvent::Checkpoint(event.into())
         }
+        Event::DeadLetters(_) => {
+            // The pump takes them out of their producer's channel and puts them into no other.
+            let what = "dead letters came where a connector takes batches";
+            return Err(ConnectorError::internal("dead_letters_passed", what).into());
+        }
         Event::End => BatchEvent::End,
     })
 }

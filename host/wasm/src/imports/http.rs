@@ -110,6 +110,7 @@ impl Outgoing {
         options: RequestOptions,
         permit: OwnedSemaphorePermit,
     ) -> Done<(Response<WasiBody>, Rest)> {
+        let _remote = self.activity.remote();
         let reset = self.strike(Import::HttpRequest).await?.is_some();
         let socket = self.connect(request.uri(), &options).await?;
         if reset {

@@ -65,3 +65,8 @@ use point;
 fn wrong_role(doing: &str) -> ConnectorError {
     ConnectorError::permission("wrong_role", format!("{doing} does not belong to this role or phase"))
 }
+
+/// The records of a frame as newline-delimited JSON objects, as `frame.to-json` of the contract gives them to guests.
+pub fn json_lines(frame: &rapidbyte_core::Frame) -> Result<String, rapidbyte_core::ConnectorError> {
+    json::from_frame(frame, rapidbyte_core::limits::BATCH_BYTES_MAX)
+}

@@ -25,7 +25,9 @@ pub async fn connect(
         .into());
     }
     state.activity.touch();
-    state.activity.wait();
+    let activity = state.activity.clone();
+    activity.wait();
+    let _remote = activity.remote();
     let mut socket =
         network::connect(&state.grants, state.network.as_ref(), &state.id, host, port, timeout_ms).await?;
     if bent == Some(Bent::Reset) {
@@ -80,7 +82,9 @@ pub async fn start_tls(
         roots_pem: options.roots_pem,
         alpn: options.alpn,
     };
-    state.activity.wait();
+    let activity = state.activity.clone();
+    activity.wait();
+    let _remote = activity.remote();
     let connection = state.table.get_mut(socket)?;
     bend(connection, bent)?;
     let info = connection.start_tls(options).await?;
@@ -94,7 +98,9 @@ pub async fn read(
     bytes_max: u32,
     bent: Option<Bent>,
 ) -> Result<Vec<u8>, Fault> {
-    state.activity.wait();
+    let activity = state.activity.clone();
+    activity.wait();
+    let _remote = activity.remote();
     let connection = state.table.get_mut(socket)?;
     bend(connection, bent)?;
     let bytes = connection.read(shortened(bytes_max as usize, bent) as u32).await?;
@@ -123,7 +129,9 @@ pub async fn write(
     bytes: &[u8],
     bent: Option<Bent>,
 ) -> Result<(), Fault> {
-    state.activity.wait();
+    let activity = state.activity.clone();
+    activity.wait();
+    let _remote = activity.remote();
     let connection = state.table.get_mut(socket)?;
     bend(connection, bent)?;
     let length = shortened(bytes.len(), bent);
@@ -157,7 +165,9 @@ pub fn try_write(
 
 pub async fn close(state: &mut HostState, socket: Resource<Socket>, bent: Option<Bent>) -> Result<(), Fault> {
     let mut socket = take(state, socket).map_err(Fault::Trap)?;
-    state.activity.wait();
+    let activity = state.activity.clone();
+    activity.wait();
+    let _remote = activity.remote();
     bend(&mut socket, bent)?;
     socket.close().await?;
     Ok(())

@@ -31,7 +31,7 @@ pub async fn wait(
     if interests.iter().any(|interest| matches!(interest, Interest::Readable(_) | Interest::Writable(_))) {
         state.activity.wait();
     }
-    let ready = ready(state, interests, timeout_ns).await?;
+    let ready = ready(state, interests, timeout_ns, on_neighbours).await?;
     if !ready.is_empty() {
         state.activity.touch();
     }
@@ -42,8 +42,9 @@ async fn ready(
     state: &mut HostState,
     interests: &[Interest],
     timeout_ns: Option<u64>,
+    on_neighbours: bool,
 ) -> wasmtime::Result<Vec<u32>> {
-    let HostState { table, inlet, outlet, services, unsent, .. } = state;
+    let HostState { table, inlet, outlet, services, unsent, activity, .. } = state;
     // Where a role has no channel, asking it answers at once, with an error.
     let mut next = pin!(
         async {
@@ -96,6 +97,8 @@ async fn ready(
     if !first.is_empty() || timeout_ns == Some(0) {
         return Ok(first);
     }
+    // Waits for neighbours are counted by the channels.
+    let _remote = (!on_neighbours).then(|| activity.remote());
     let longest = Duration::from_secs(WAIT_SECONDS_MAX);
     let timeout = timeout_ns.map(|ns| Duration::from_nanos(ns).min(longest));
     let mut sleep = pin!(async {

@@ -419,6 +419,8 @@ impl Rig {
             filter: None,
             write: None,
             partition: Partition::WHOLE,
+            snapshot: None,
+            partition_key: None,
             limits: self.limits,
             policies: Policies::default(),
         };

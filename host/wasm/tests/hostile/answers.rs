@@ -23,6 +23,30 @@ pub fn no_catalog() {
     fails_with(rig, "contract_violated");
 }
 
+fn partitioning(behaviour: &str) -> String {
+    let mut rig = Rig::source(behaviour);
+    rig.phase = RunPhase::Partition;
+    fails_with(rig, "contract_violated").0.message
+}
+
+#[test]
+pub fn no_plan() {
+    let message = partitioning("no_plan");
+    assert!(message.contains("no plan"), "{message}");
+}
+
+#[test]
+pub fn too_many_ranges() {
+    let message = partitioning("too_many_ranges");
+    assert!(message.contains("2 ranges, at most 1"), "{message}");
+}
+
+#[test]
+pub fn huge_range() {
+    let message = partitioning("huge_range");
+    assert!(message.contains("1048576"), "{message}");
+}
+
 #[test]
 pub fn wrong_role_info() {
     fails_with(Rig::source("wrong_role_info"), "contract_violated");

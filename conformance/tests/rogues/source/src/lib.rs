@@ -62,6 +62,30 @@ fn filter(predicate: &str, broken: &str) -> impl Fn(u64) -> bool {
     move |id| bound.is_none_or(|bound: u64| if exactly { id == bound } else { id <= bound })
 }
 
+fn within(range: &PartitionRange, id: u64) -> bool {
+    let bound = |value: &Option<CursorValue>| match value {
+        Some(CursorValue::Int64(bound)) => u64::try_from(*bound).ok(),
+        _ => None,
+    };
+    bound(&range.lower).is_none_or(|lower| id >= lower) && bound(&range.upper).is_none_or(|upper| id < upper)
+}
+
+fn partition(config: &Value, request: &RunRequest) -> Outcome {
+    let Some(stream) = &request.stream else { return Err(config_error("no stream")) };
+    let (rows, count) = (config["rows"].as_u64().unwrap_or(0), u64::from(stream.partition.count.max(1)));
+    let at = |index: u64| CursorValue::Int64((rows * index / count + 1) as i64);
+    let ranges = (0..count).map(|index| PartitionRange {
+        field: "id".into(),
+        lower: (index > 0).then(|| at(index)),
+        upper: (index + 1 < count).then(|| at(index + 1)),
+        nulls: index == 0,
+    });
+    // A moment that nobody holds.
+    let snapshot = (broken(config) == "read-snapshot").then(|| "now".into());
+    let plan = PartitionPlan { snapshot, ranges: ranges.collect() };
+    Ok(RunSummary { partition_plan: Some(plan), ..empty_summary(ConnectorRole::Source) })
+}
+
 fn cursor(id: u64) -> Option<Cursor> {
     Some(Cursor { field: "id".into(), value: CursorValue::Int64(id as i64) })
 }
@@ -86,11 +110,8 @@ fn read(config: &Value, request: &RunRequest) -> Outcome {
     let max = if broken == "read-max-records" { None } else { request.max_records };
     let rows = config["rows"].as_u64().unwrap_or(0);
     let holds = filter(stream.filter.as_deref().unwrap_or_default(), broken);
-    let Partition { index, count } = match broken {
-        "read-partitions" => Partition { index: 0, count: 1 },
-        _ => stream.partition,
-    };
-    let ids = (behind + 1..=rows).filter(|id| holds(*id) && id % u64::from(count) == u64::from(index));
+    let range = stream.partition.range.as_ref().filter(|_| broken != "read-partitions");
+    let ids = (behind + 1..=rows).filter(|id| holds(*id) && range.is_none_or(|range| within(range, *id)));
     let ids: Vec<u64> = ids.take(max.unwrap_or(u64::MAX) as usize).collect();
     let chunk = if broken == "read-batch-bytes" {
         20
@@ -137,10 +158,13 @@ impl Guest for Source {
 
     fn run(session: u64, request: RunRequest) -> Result<RunSummary, ConnectorError> {
         let config = config(session)?;
-        begin(&config, &request, &[RunPhase::Discover, RunPhase::Read])?;
+        begin(&config, &request, &[RunPhase::Discover, RunPhase::Read, RunPhase::Partition])?;
         if request.phase == RunPhase::Discover {
             let catalog = Some(catalog(broken(&config)));
             return Ok(RunSummary { catalog, ..empty_summary(ConnectorRole::Source) });
+        }
+        if request.phase == RunPhase::Partition {
+            return partition(&config, &request);
         }
         read(&config, &request)
     }

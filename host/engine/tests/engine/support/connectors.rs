@@ -27,6 +27,8 @@ pub struct Behaviour {
     /// The destination commits only every so many checkpoints.
     pub commit_every: u64,
     pub transactional: bool,
+    /// Into how many partitions the source divides a stream at most; 0: it cannot.
+    pub partitions: u32,
     pub mischief: Mischief,
 }
 
@@ -40,6 +42,7 @@ impl Default for Behaviour {
             drops_odd: false,
             commit_every: 1,
             transactional: true,
+            partitions: 0,
             mischief: Mischief::None,
         }
     }
@@ -55,6 +58,12 @@ pub enum Mischief {
     SourceCursorIsNotJson,
     SourceMakesOtherColumns,
     SourceStuck,
+    /// The moment that its first session holds open is gone as soon as somebody reads at it.
+    SourceLosesMoment,
+    /// It fails behind a batch, so often in all.
+    SourceFails(u64),
+    /// It refuses records with an odd id.
+    SourceRefusesRecords,
     TransformEndsEarly,
     TransformKeepsCheckpoints,
     TransformForwardsUnknown,
@@ -150,6 +159,7 @@ impl Instance for FakeInstance {
                 full_refresh: true,
                 incremental: true,
                 projection: true,
+                partitions: self.behaviour.partitions > 0,
                 append: true,
                 replace: mischief != Mischief::DestinationCannotReplace,
                 upsert: true,
@@ -170,10 +180,17 @@ impl Instance for FakeInstance {
     }
 
     async fn run(&mut self, request: RunRequest) -> Result<RunSummary, ConnectorError> {
-        let mut summary =
-            RunSummary { role: self.role, read: None, write: None, transform: None, catalog: None };
+        let mut summary = RunSummary {
+            role: self.role,
+            read: None,
+            write: None,
+            transform: None,
+            catalog: None,
+            partition_plan: None,
+        };
         match request.phase {
             RunPhase::Discover => summary.catalog = Some(self.discover(request.stream)),
+            RunPhase::Partition => summary.partition_plan = Some(self.divide(&request.stream.unwrap())),
             _ if request.dry_run => self.striker.step("dry-run").await?,
             RunPhase::Read => self.read(request.stream.unwrap()).await?,
             RunPhase::Transform => self.transform().await?,
@@ -221,6 +238,28 @@ impl FakeInstance {
         Catalog { streams }
     }
 
+    /// Ranges of `id` with about equally many records, the last one also for what comes behind it.
+    fn divide(&self, stream: &StreamContext) -> PartitionPlan {
+        let moment = self.world.lock().moments.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let snapshot = Some(format!("moment {moment}"));
+        if let Some(range) = stream.partition.range.clone() {
+            return PartitionPlan { snapshot, ranges: vec![range] };
+        }
+        let mut ids: Vec<i64> = self.world.source(&stream.name).iter().map(|row| row.id).collect();
+        ids.sort_unstable();
+        let count = stream.partition.count.min(self.behaviour.partitions).min(ids.len() as u32) as usize;
+        let bounds: Vec<i64> = (1..count).map(|n| ids[n * ids.len() / count]).collect();
+        let lower = std::iter::once(None).chain(bounds.iter().copied().map(Some));
+        let upper = bounds.iter().copied().map(Some).chain(std::iter::once(None));
+        let ranges = lower.zip(upper).enumerate().map(|(index, (lower, upper))| PartitionRange {
+            field: "id".into(),
+            lower: lower.map(CursorValue::Int64),
+            upper: upper.map(CursorValue::Int64),
+            nulls: index == 0,
+        });
+        PartitionPlan { snapshot, ranges: ranges.collect() }
+    }
+
     fn event(&self, kind: CheckpointKind, id: u64, cursor: Option<Cursor>) -> CheckpointEvent {
         CheckpointEvent { kind, stream: String::new(), id, cursor, records: 0, bytes: 0, complete: false }
     }
@@ -241,6 +280,24 @@ impl FakeInstance {
         let place = move |row: &Row| if by_id { row.id } else { row.seq };
         let mut rows = self.world.source(&stream.name);
         rows.retain(|row| place(row) > behind);
+        if let Some(range) = &stream.partition.range {
+            assert!(stream.snapshot.is_some(), "partitions are read at one moment");
+            let bound = |value: &Option<CursorValue>| match value {
+                Some(CursorValue::Int64(id)) => Some(*id),
+                Some(other) => panic!("a bound of another type: {other:?}"),
+                None => None,
+            };
+            let (lower, upper) = (bound(&range.lower), bound(&range.upper));
+            rows.retain(|row| {
+                lower.is_none_or(|lower| row.id >= lower) && upper.is_none_or(|upper| row.id < upper)
+            });
+        }
+        if self.is(Mischief::SourceLosesMoment) && stream.snapshot.as_deref() == Some("moment 1") {
+            let mut error =
+                ConnectorError::new(ErrorCategory::TransientDb, "snapshot_gone", "the moment is gone");
+            error.retryable = true;
+            return Err(error);
+        }
         rows.sort_by_key(place);
         self.striker.step("source.begin").await?;
         if self.is(Mischief::SourcePanics) {
@@ -253,7 +310,16 @@ impl FakeInstance {
                 break;
             }
             self.striker.step("source.batch").await?;
-            let mut frame = to_frame(batch);
+            let mut batch = batch.to_vec();
+            last = batch.last().map(place);
+            if self.is(Mischief::SourceRefusesRecords) {
+                let refused: Vec<Row> = batch.extract_if(.., |row| row.id % 2 == 1).collect();
+                let error = RecordError { row: 0, code: "odd".into(), message: "`id` is odd".into() };
+                if !refused.is_empty() {
+                    self.io.services.dead_letters(to_frame(&refused), vec![error]).await?;
+                }
+            }
+            let mut frame = to_frame(&batch);
             if self.is(Mischief::SourceMakesOtherColumns) {
                 let decoded = frame.decode().unwrap().project(&[0, 2]).unwrap();
                 frame = Frame::encode(&decoded).unwrap();
@@ -269,7 +335,15 @@ impl FakeInstance {
             if self.is(Mischief::SourceStuck) && index == 1 {
                 std::future::pending::<()>().await;
             }
-            last = batch.last().map(place);
+            if let Mischief::SourceFails(times) = behaviour.mischief
+                && self.world.lock().failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < times
+            {
+                return Err(ConnectorError::new(
+                    ErrorCategory::TransientNetwork,
+                    "reset",
+                    "the server went away",
+                ));
+            }
             uncovered += 1;
             if behaviour.ordered && uncovered == behaviour.checkpoint_batches {
                 self.mark(by_id, last).await?;
@@ -319,6 +393,7 @@ impl FakeInstance {
                     let event = self.event(CheckpointKind::Transform, checkpoint.id + ahead, None);
                     self.io.services.checkpoint(event).await?;
                 }
+                Event::DeadLetters(_) => panic!("dead letters are the engine's"),
                 Event::End => return self.striker.step("transform.end").await,
             }
         }
@@ -353,7 +428,9 @@ impl FakeInstance {
                     let mut rows = from_frame(&frame);
                     let refused: Vec<Row> = rows.extract_if(.., |row| row.id % 2 == 1).collect();
                     let error = RecordError { row: 0, code: "odd".into(), message: "`id` is odd".into() };
-                    self.io.services.dead_letters(to_frame(&refused), vec![error]).await?;
+                    if !refused.is_empty() {
+                        self.io.services.dead_letters(to_frame(&refused), vec![error]).await?;
+                    }
                     pending.extend(rows);
                 }
                 Event::Frame(frame) => pending.extend(from_frame(&frame)),
@@ -372,6 +449,7 @@ impl FakeInstance {
                     let rows = std::mem::take(&mut pending);
                     self.commit(&stream, write.mode, rows, checkpoint).await?;
                 }
+                Event::DeadLetters(_) => panic!("dead letters are the engine's"),
                 // What is behind the last checkpoint was never committed.
                 Event::End => return self.striker.step("destination.end").await,
             }
@@ -379,7 +457,8 @@ impl FakeInstance {
     }
 
     async fn report_receipt(&self, stream: &StreamContext) -> Result<(), ConnectorError> {
-        let mut receipt = self.world.table(&stream.name).receipt;
+        let partition = &stream.partition;
+        let mut receipt = self.world.table(&stream.name).receipt_of(partition.index).cloned();
         if self.is(Mischief::DestinationReportsImpossible) {
             receipt = Some(Receipt { id: u64::MAX, cursor: None, complete: false });
         }
@@ -401,7 +480,14 @@ impl FakeInstance {
         };
         self.striker.step("destination.prepared").await?;
         if !keep {
-            self.world.edit(&stream.name, |table| table.staged.clear());
+            // The partitions of one reading share what is staged: its first one clears what was left of another.
+            let floor = partition.floor;
+            self.world.edit(&stream.name, |table| {
+                if partition.is_whole() || table.staged_floor != floor {
+                    table.staged.clear();
+                    table.staged_floor = floor;
+                }
+            });
         }
         Ok(())
     }
@@ -417,6 +503,7 @@ impl FakeInstance {
         self.striker.step("destination.commit").await?;
         self.world.commit(
             &stream.name,
+            &stream.partition,
             mode,
             rows,
             Receipt { id, cursor, complete },

@@ -1,6 +1,7 @@
 //! The world a test runs in.
 
 pub mod connectors;
+pub mod sql;
 pub mod store;
 pub mod strike;
 pub mod world;
@@ -8,15 +9,17 @@ pub mod world;
 use std::sync::{Arc, Mutex};
 
 use rapidbyte_core::ports::{Observer, RunEvent, RunStatus, StateStore};
+use rapidbyte_core::redact::Redactor;
 use rapidbyte_core::*;
 use rapidbyte_engine::{
-    Cancellation, Connectors, PipelineSpec, PlanOptions, Plugged, Ports, ResourceSpec, RunReport, Selection,
-    StreamSpec, TransformSpec, plan, run,
+    Cancellation, Connectors, PipelineSpec, PlanOptions, Plugged, Ports, ResourceSpec, RetryPolicy, RunReport,
+    Selection, StreamSpec, TransformKind, TransformSpec, plan, run,
 };
 use rapidbyte_state::SqliteStore;
 use tempfile::TempDir;
 
 use connectors::{Behaviour, FakeConnector};
+use sql::FakeSql;
 use store::StruckStore;
 use strike::{Ends, Strike, Striker};
 use world::World;
@@ -40,7 +43,12 @@ impl Stage {
                 name: "p".into(),
                 streams: Selection::Listed(streams),
                 transforms: Vec::new(),
+                transforms_from: 0,
+                contracts: Vec::new(),
                 policies: Policies::default(),
+                on_error: DataErrorPolicy::Fail,
+                retry: RetryPolicy::NEVER,
+                breaker: None,
                 resources: ResourceSpec::default(),
             },
             behaviour: Behaviour::default(),
@@ -76,7 +84,15 @@ impl Stage {
         };
         Connectors {
             source: plug(ConnectorRole::Source),
-            transforms: self.spec.transforms.iter().map(|_| plug(ConnectorRole::Transform)).collect(),
+            transforms: self
+                .spec
+                .transforms
+                .iter()
+                .map(|transform| match transform.kind {
+                    TransformKind::Connector => Some(plug(ConnectorRole::Transform)),
+                    TransformKind::Operations(_) => None,
+                })
+                .collect(),
             destination: plug(ConnectorRole::Destination),
         }
     }
@@ -90,7 +106,7 @@ impl Stage {
         let seen = Arc::new(Seen { striker: striker.clone(), events: Mutex::default() });
         let outcome = runtime.block_on(async {
             let store: Arc<dyn StateStore> = Arc::new(StruckStore::new(self.store(), striker.clone()));
-            let ports = Ports { state: store, observer: seen.clone(), cancellation };
+            let ports = ports(store, seen.clone(), cancellation);
             let connectors = self.connectors(&striker);
             let whole = async {
                 let plan = plan(&self.spec, &connectors, &ports, &PlanOptions::default()).await;
@@ -155,10 +171,15 @@ impl Observer for Seen {
             }
             RunEvent::StreamFinished { key, status, .. } => format!("{} {}", key.stream, status.as_str()),
             RunEvent::Log { event, .. } => event.message.clone(),
-            RunEvent::Progress { .. } | RunEvent::Metric { .. } => return,
+            _ => return,
         };
         self.events.lock().unwrap().push(line);
     }
+}
+
+pub fn ports(state: Arc<dyn StateStore>, observer: Arc<dyn Observer>, cancellation: Cancellation) -> Ports {
+    let (sql, redactor) = (Arc::new(FakeSql), Redactor::default());
+    Ports { state, observer, cancellation, sql, copies: None, redactor }
 }
 
 /// A stream as a pipeline asks for it.
@@ -176,6 +197,10 @@ pub fn stream(name: &str, sync_mode: SyncMode, mode: WriteMode) -> StreamSpec {
             primary_key: if keyed { vec!["id".into()] } else { Vec::new() },
             update_columns: Vec::new(),
         },
+        policies: Policies::default(),
+        on_error: DataErrorPolicy::Fail,
+        partitions: None,
+        partition_key: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use async_trait::async_trait;
+use rapidbyte_core::dead_letter::{DeadLetterFilter, DeadLetterGroup, DeadLetters, StoredDeadLetters};
 use rapidbyte_core::ports::*;
 use rapidbyte_state::SqliteStore;
 
@@ -71,12 +72,46 @@ impl StateStore for StruckStore {
         self.step("state.saved").await
     }
 
+    async fn add_dead_letters(
+        &self,
+        run_id: i64,
+        key: &TaskKey,
+        letters: &DeadLetters,
+    ) -> Result<(), StateError> {
+        self.step("state.dead-letters").await?;
+        block_on(self.inner.add_dead_letters(run_id, key, letters))?;
+        self.step("state.dead-letters.done").await
+    }
+
+    async fn resolve_dead_letters(&self, key: &TaskKey, committed: Option<u64>) -> Result<(), StateError> {
+        self.step("state.resolve").await?;
+        block_on(self.inner.resolve_dead_letters(key, committed))?;
+        self.step("state.resolved").await
+    }
+
+    async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        behind: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredDeadLetters>, StateError> {
+        block_on(self.inner.dead_letters(filter, behind, limit))
+    }
+
+    async fn dead_letter_groups(&self, pipeline: Option<&str>) -> Result<Vec<DeadLetterGroup>, StateError> {
+        block_on(self.inner.dead_letter_groups(pipeline))
+    }
+
+    async fn forget_dead_letters(&self, ids: &[i64]) -> Result<(), StateError> {
+        block_on(self.inner.forget_dead_letters(ids))
+    }
+
     async fn positions(&self, pipeline: Option<&str>) -> Result<Vec<SavedPosition>, StateError> {
         block_on(self.inner.positions(pipeline))
     }
 
-    async fn runs(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<RunRecord>, StateError> {
-        block_on(self.inner.runs(pipeline, limit))
+    async fn history(&self, filter: &RunFilter, limit: u32) -> Result<Vec<RunRecord>, StateError> {
+        block_on(self.inner.history(filter, limit))
     }
 
     async fn reset(&self, pipeline: &str, stream: Option<&str>) -> Result<Vec<TaskKey>, StateError> {

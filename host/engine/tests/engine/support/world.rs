@@ -1,6 +1,7 @@
 //! What outlives every process: the source's rows and the destination's tables with their receipts.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow_array::{Array, Int64Array, RecordBatch};
@@ -25,6 +26,10 @@ pub struct World {
 pub struct Inner {
     /// In the order of `seq`.
     pub sources: BTreeMap<String, Vec<Row>>,
+    /// How many moments were held open.
+    pub moments: AtomicU64,
+    /// How often the source failed.
+    pub failures: AtomicU64,
     pub tables: BTreeMap<String, Table>,
 }
 
@@ -36,10 +41,15 @@ pub struct Table {
     /// What `replace` builds aside.
     pub staged: Vec<Row>,
     pub receipt: Option<Receipt>,
+    /// Of the partitions behind the first one.
+    pub more: BTreeMap<u32, Receipt>,
+    /// The reading in partitions that `staged` belongs to.
+    pub staged_floor: u64,
     /// How often the stream was committed to its end.
     pub completed: u64,
     /// The newest id ever committed.
     pub newest_id: u64,
+    pub newest_ids: BTreeMap<u32, u64>,
     pub commits: u64,
 }
 
@@ -48,6 +58,20 @@ pub struct Receipt {
     pub id: u64,
     pub cursor: Option<Cursor>,
     pub complete: bool,
+}
+
+impl Table {
+    pub fn receipt_of(&self, partition: u32) -> Option<&Receipt> {
+        if partition == 0 { self.receipt.as_ref() } else { self.more.get(&partition) }
+    }
+
+    fn set_receipt(&mut self, partition: u32, receipt: Option<Receipt>) {
+        match (partition, receipt) {
+            (0, receipt) => self.receipt = receipt,
+            (partition, Some(receipt)) => _ = self.more.insert(partition, receipt),
+            (partition, None) => _ = self.more.remove(&partition),
+        }
+    }
 }
 
 impl World {
@@ -75,6 +99,7 @@ impl World {
     pub fn commit(
         &self,
         stream: &str,
+        partition: &Partition,
         mode: WriteMode,
         rows: Vec<Row>,
         receipt: Receipt,
@@ -82,14 +107,23 @@ impl World {
     ) {
         let mut inner = self.lock();
         let table = inner.tables.entry(stream.into()).or_default();
-        assert!(receipt.id > table.newest_id, "id {} after {}", receipt.id, table.newest_id);
-        table.newest_id = receipt.id;
+        let before = if partition.index == 0 {
+            std::mem::replace(&mut table.newest_id, receipt.id)
+        } else {
+            table.newest_ids.insert(partition.index, receipt.id).unwrap_or(0)
+        };
+        assert!(receipt.id > before.max(partition.floor), "id {} after {before}, {partition:?}", receipt.id);
         table.commits += 1;
+        let complete = receipt.complete;
+        table.set_receipt(partition.index, transactional.then_some(receipt));
+        // A reading is at its end when all its partitions are.
+        let at_end = |index| table.receipt_of(index).is_some_and(|it| it.complete && it.id > partition.floor);
+        let complete = if partition.is_whole() { complete } else { complete && (0..partition.count).all(at_end) };
         match mode {
             WriteMode::Append => table.rows.extend(rows),
             WriteMode::Replace => {
                 table.staged.extend(rows);
-                if receipt.complete {
+                if complete {
                     table.rows = std::mem::take(&mut table.staged);
                 }
             }
@@ -102,10 +136,9 @@ impl World {
                 }
             }
         }
-        if receipt.complete {
+        if complete {
             table.completed += 1;
         }
-        table.receipt = transactional.then_some(receipt);
     }
 }
 

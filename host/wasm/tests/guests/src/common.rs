@@ -15,8 +15,8 @@ mod contract {
         telemetry_progress, wait,
     };
     pub use crate::rapidbyte::connector::stream_types::{
-        Catalog, CatalogStream, Cursor, CursorValue, ReadSummary, RunRequest, RunSummary, SyncMode,
-        TransformSummary, WriteSummary,
+        Catalog, CatalogStream, Cursor, CursorValue, PartitionPlan, PartitionRange, ReadSummary, RunRequest,
+        RunSummary, SyncMode, TransformSummary, WriteSummary,
     };
     pub use crate::rapidbyte::connector::telemetry::{
         CheckpointEvent, CheckpointKind, CheckpointReply, FieldValue, LogEvent, LogLevel, MetricEvent,
@@ -101,7 +101,8 @@ pub fn int_cursor(value: i64) -> Option<Cursor> {
 
 #[allow(dead_code)]
 pub fn summary(role: ConnectorRole, records: u64, batches: u64) -> RunSummary {
-    let mut summary = RunSummary { role, read: None, write: None, transform: None, catalog: None };
+    let mut summary =
+        RunSummary { role, read: None, write: None, transform: None, catalog: None, partition_plan: None };
     match role {
         ConnectorRole::Source => {
             summary.read = Some(ReadSummary { records, bytes: 0, batches, checkpoints: 0, skipped: 0 });

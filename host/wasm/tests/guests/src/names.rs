@@ -11,7 +11,7 @@ macro_rules! hostile_sources {
             read_environment, read_files, write_files, wasi_sockets, leak_secrets, traps, panics, overflows_stack, exits,
             emit_in_open, emit_in_close, commits_as_source, huge_texts, log_flood, output_flood, wait_for_thousands,
             many_frames, metric_flood, state_without_grant, state_too_large, misplaced_dead_letters, garbage_catalog,
-            no_catalog, wrong_role_info, wrong_version, sleeps_forever, peer_never_answers, reads_as_source,
+            no_catalog, no_plan, too_many_ranges, huge_range, wrong_role_info, wrong_version, sleeps_forever, peer_never_answers, reads_as_source,
             plain_text_before_tls, huge_cursor,
         }
     };

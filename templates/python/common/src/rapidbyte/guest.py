@@ -254,7 +254,7 @@ def export(connector_class, connector_id, config_schema):
     def run(session, request):
         stream = _stream(request.stream, role)
         kind, result = sessions.run(session, _word(request.phase), stream, request.dry_run, request.max_records)
-        summary = streams.RunSummary(wit_role, None, None, None, None)
+        summary = streams.RunSummary(wit_role, None, None, None, None, None)
         if kind == "catalog":
             connector = sessions.open_ones[session]
             summary.catalog = streams.Catalog([_catalog_stream(connector, it) for it in result])

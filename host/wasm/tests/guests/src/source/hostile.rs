@@ -332,6 +332,27 @@ pub fn no_catalog(_: &RunRequest) -> Outcome {
     done(0)
 }
 
+pub fn no_plan(_: &RunRequest) -> Outcome {
+    done(0)
+}
+
+fn planned(ranges: Vec<PartitionRange>) -> Outcome {
+    let plan = PartitionPlan { snapshot: None, ranges };
+    Ok(RunSummary { partition_plan: Some(plan), ..summary(ConnectorRole::Source, 0, 0) })
+}
+
+fn range(field: String) -> PartitionRange {
+    PartitionRange { field, lower: None, upper: None, nulls: true }
+}
+
+pub fn too_many_ranges(_: &RunRequest) -> Outcome {
+    planned(vec![range("id".into()), range("id".into())])
+}
+
+pub fn huge_range(_: &RunRequest) -> Outcome {
+    planned(vec![range("x".repeat(1 << 20))])
+}
+
 pub fn wrong_role_info(_: &RunRequest) -> Outcome {
     done(0)
 }
