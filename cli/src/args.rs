@@ -5,6 +5,7 @@ mod key;
 mod publish;
 mod query;
 mod registry;
+mod state;
 mod workspace;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use key::KeyCommand;
 pub use publish::{PublishArgs, YankArgs};
 pub use query::QueryArgs;
 pub use registry::RegistryCommand;
+pub use state::{DlqCommand, ReplayArgs, RunsArgs, ShowArgs, StateCommand};
 pub use workspace::{CompletionsArgs, InitArgs, SideBySide};
 
 /// Data ingestion in one binary: pipelines of sandboxed WebAssembly connectors
@@ -117,6 +119,9 @@ pub enum Command {
     /// What is remembered between runs
     #[command(subcommand)]
     State(StateCommand),
+    /// Records that could not go on
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Ask what was synced, in SQL
     Query(QueryArgs),
     /// Find out whether this machine has what is needed
@@ -425,40 +430,6 @@ pub enum Language {
     Python,
     #[value(alias = "javascript")]
     Js,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum StateCommand {
-    /// Show the saved position of every stream and the last runs
-    #[command(after_help = "\
-Examples:
-  rapidbyte state show pipelines/orders.yaml
-  rapidbyte state show pipelines/orders.yaml --format json | jq '.positions'")]
-    Show {
-        /// The pipeline document
-        pipeline: PathBuf,
-        /// How many of the last runs
-        #[arg(long, value_name = "COUNT", default_value_t = 10)]
-        runs: u32,
-    },
-    /// Forget positions, so that the next run reads from the beginning
-    #[command(after_help = "\
-What is at the destination stays there: with write mode `append`, what was moved is moved again.
-
-Examples:
-  rapidbyte state reset pipelines/orders.yaml --stream orders
-  rapidbyte state reset pipelines/orders.yaml --all")]
-    #[command(group = clap::ArgGroup::new("which").required(true))]
-    Reset {
-        /// The pipeline document
-        pipeline: PathBuf,
-        /// The stream to forget
-        #[arg(long, value_name = "STREAM", group = "which")]
-        stream: Option<String>,
-        /// Forget every stream of the pipeline
-        #[arg(long, group = "which")]
-        all: bool,
-    },
 }
 
 #[cfg(test)]

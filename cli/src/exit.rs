@@ -140,7 +140,9 @@ impl Exit {
     /// The exit of what went wrong in a task.
     pub fn of_fault(fault: &Fault) -> Exit {
         match fault.origin {
-            Origin::State if fault.error.code == "stream_busy" => Exit::Busy,
+            Origin::State if matches!(fault.error.code.as_str(), "stream_busy" | "stream_taken_over") => {
+                Exit::Busy
+            }
             Origin::State => Exit::Environment,
             Origin::Engine if fault.error.category == ErrorCategory::Internal => Exit::Bug,
             _ => Exit::of_connector(&fault.error),

@@ -18,7 +18,7 @@ use crate::settings::Settings;
 
 /// What exports, if somebody asked for it and the command moves data. What is wrong with it is said and stops nothing.
 pub fn start(settings: &Settings, command: &Command, printer: &Printer) -> Option<Telemetry> {
-    if !matches!(command, Command::Run(_)) {
+    if !matches!(command, Command::Run(args) if !args.dry_run) {
         return None;
     }
     let host = &settings.host;

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use support::components;
+use support::random::Random;
 use xtask::postgres::{Durability, PASSWORD, Server, Shutdown, USER};
 
 /// Rows each stream starts with; with checkpoints 250 rows apart a run makes dozens of commits.
@@ -20,23 +21,6 @@ const ROWS: u32 = 2_000;
 const CHECKPOINT_ROWS: u32 = 250;
 /// How often one case may be killed before it is let through.
 const KILLS_PER_CASE: u64 = 3;
-
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
 
 /// One source, one destination, one pipeline over them.
 struct Case<'a> {
@@ -258,7 +242,7 @@ fn torture_all(lose_state: bool) {
     ] {
         assert!(points.contains_key(needed), "the run never passes `{needed}`: {points:?}");
     }
-    let mut random = Random(seed());
+    let mut random = Random::new(seed());
     let mut victims = victims(&points, &mut random);
     if lose_state {
         // The same machinery; half of the points are enough to see that a receipt alone suffices.
@@ -289,7 +273,7 @@ fn killed_anywhere_with_the_state_lost_the_rows_are_exact() {
 #[test]
 fn the_server_crashing_in_the_middle_loses_and_repeats_nothing() {
     let server = RefCell::new(Server::start(Durability::Relaxed).unwrap());
-    let mut random = Random(seed());
+    let mut random = Random::new(seed());
     for round in 0..6 {
         let case = Case::new(&server, format!("restart{round}"));
         let mut child = case.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

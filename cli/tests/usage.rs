@@ -49,6 +49,14 @@ const COMMANDS: &[&[&str]] = &[
     &["state"],
     &["state", "show"],
     &["state", "reset"],
+    &["state", "runs"],
+    &["state", "export"],
+    &["state", "import"],
+    &["state", "migrate"],
+    &["dlq"],
+    &["dlq", "list"],
+    &["dlq", "show"],
+    &["dlq", "forget"],
 ];
 
 #[test]
@@ -58,7 +66,7 @@ fn every_command_has_help_and_every_verb_examples() {
         let outcome = project.rapidbyte(command.iter().copied().chain(["--help"])).run().expect(0);
         assert_eq!(outcome.stderr, "", "{command:?}");
         let is_group =
-            matches!(command, ["schema" | "connector" | "connectors" | "key" | "registry" | "state"]);
+            matches!(command, ["schema" | "connector" | "connectors" | "key" | "registry" | "state" | "dlq"]);
         assert!(
             is_group || outcome.stdout.contains("Examples:\n  rapidbyte "),
             "{command:?}:\n{}",

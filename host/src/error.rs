@@ -10,6 +10,7 @@ use rapidbyte_pipeline::DocumentErrors;
 use rapidbyte_publish::PushError;
 use rapidbyte_publish::index::IndexingError;
 use rapidbyte_scaffold::Error as Scaffold;
+use rapidbyte_state::transfer::TransferError;
 use rapidbyte_trust::IndexError;
 use rapidbyte_wasm::ComponentError;
 use rapidbyte_wasm::network::cassette::CassetteError;
@@ -98,6 +99,9 @@ pub enum HostError {
     Cancelled,
     #[error(transparent)]
     State(#[from] StateError),
+    /// A whole state cannot be moved.
+    #[error(transparent)]
+    Transfer(TransferError),
     #[error(transparent)]
     Cassette(#[from] CassetteError),
     /// A recording was played and something else was done.
@@ -160,7 +164,13 @@ impl HostError {
             Self::State(StateError::Busy { .. }) => "state_busy",
             Self::State(StateError::TakenOver { .. }) => "state_taken_over",
             Self::State(StateError::TooNew { .. }) => "state_too_new",
-            Self::State(StateError::Unavailable { .. }) => "state_unavailable",
+            Self::State(StateError::Unavailable { .. }) | Self::Transfer(TransferError::State(_)) => {
+                "state_unavailable"
+            }
+            Self::Transfer(TransferError::NotEmpty { .. }) => "state_not_empty",
+            Self::Transfer(TransferError::Same { .. }) => "state_same",
+            Self::Transfer(TransferError::Document { .. }) => "state_document",
+            Self::Transfer(TransferError::Write(_)) => "file",
         }
     }
 
@@ -169,6 +179,7 @@ impl HostError {
             Self::Document(_) | Self::NoPipelines { .. } | Self::UnknownStream { .. } => Actor::Document,
             Self::Fault(fault) => actor_of(&fault.error),
             Self::Cancelled => Actor::Operator,
+            Self::Transfer(TransferError::NotEmpty { .. } | TransferError::Same { .. }) => Actor::Typist,
             Self::Install(error) => match error.actor() {
                 rapidbyte_install::error::Actor::Operator => Actor::Typist,
                 rapidbyte_install::error::Actor::Document => Actor::Document,
@@ -202,7 +213,8 @@ impl HostError {
             | Self::Cargo { .. }
             | Self::Cassette(_)
             | Self::Scaffold(_)
-            | Self::State(_) => Actor::Environment,
+            | Self::State(_)
+            | Self::Transfer(_) => Actor::Environment,
         }
     }
 
@@ -247,6 +259,13 @@ impl HostError {
             }
             Self::Scaffold(Scaffold::Path { .. }) => {
                 "set RAPIDBYTE_HOME to a folder without quotes and other special characters in its path".to_owned()
+            }
+            Self::Transfer(TransferError::NotEmpty { .. }) => {
+                "`--overwrite` replaces everything in it; export it first".to_owned()
+            }
+            Self::Transfer(TransferError::Same { .. }) => "name another place in `--to`".to_owned(),
+            Self::Transfer(TransferError::Document { .. }) => {
+                "export the state anew with `rapidbyte state export`; nothing was imported".to_owned()
             }
             Self::State(StateError::Busy { .. }) => "wait for that run to end, or stop it".to_owned(),
             Self::State(StateError::TakenOver { .. }) => {

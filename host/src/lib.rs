@@ -24,8 +24,8 @@
 //! `host/engine/src/pump.rs`.
 
 mod cassettes;
-mod copies;
 pub mod connector;
+mod copies;
 pub mod error;
 pub mod hooks;
 mod letters;

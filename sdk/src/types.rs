@@ -80,7 +80,8 @@ pub struct Capabilities {
     /// Honours `filter`.
     pub filter: bool,
     /// Can read disjoint partitions of one stream: implements [`Source::partitions`](crate::Source::partitions), honours
-    /// the range of a [`Partition`] and, where the plan names one, `snapshot`.
+    /// the range of a [`Partition`] and, where the plan names one, `snapshot`. A destination: `replace` takes the partitions
+    /// of one reading, and publishes when all are complete.
     pub partitions: bool,
     pub append: bool,
     pub replace: bool,

@@ -111,7 +111,9 @@ fn estimated(estimate: &Estimate) -> String {
         None => "rows unknown".to_owned(),
     };
     let time = match estimate.seconds {
-        Some(seconds) => format!(" in {}, as fast as before", Elapsed(Duration::from_secs_f64(seconds.min(1e9)))),
+        Some(seconds) => {
+            format!(" in {}, as fast as before", Elapsed(Duration::from_secs_f64(seconds.min(1e9))))
+        }
         None => String::new(),
     };
     let partitions = match estimate.partitions_max {

@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod connector;
 mod connectors;
+mod dlq;
 mod doctor;
 mod folder;
 mod init;
@@ -25,7 +26,7 @@ use rapidbyte_host::pipeline::render;
 use rapidbyte_host::publish::index::VALID_FOR;
 use rapidbyte_host::{Host, HostError};
 
-use crate::args::{CassetteArgs, Command, Format, ConnectorCommand, KeyCommand, SchemaCommand, StateCommand};
+use crate::args::{CassetteArgs, Command, ConnectorCommand, Format, KeyCommand, SchemaCommand};
 use crate::downloading::Downloads;
 use crate::exit::Exit;
 use crate::printer::{Printer, paint};
@@ -79,12 +80,8 @@ pub fn dispatch(command: Command, settings: &Settings, printer: &Printer) -> Res
         }
         Command::Connector(ConnectorCommand::Sdk) => connector::sdk::sdk(&host, printer),
         Command::Key(KeyCommand::Generate { output }) => key::generate::generate(&output, settings, printer),
-        Command::State(StateCommand::Show { pipeline, runs }) => {
-            state::show::show(&host, &pipeline, runs, printer)
-        }
-        Command::State(StateCommand::Reset { pipeline, stream, all: _ }) => {
-            state::reset::reset(&host, &pipeline, stream.as_deref(), printer)
-        }
+        Command::State(command) => state::dispatch(&host, command, settings, printer),
+        Command::Dlq(command) => dlq::dispatch(&host, command, settings, printer),
     }
 }
 

@@ -30,7 +30,8 @@ pub fn query(host: &Host, args: &QueryArgs, settings: &Settings, printer: &Print
     let session = QuerySession::open(&folder, MEMORY_BYTES_DEFAULT).map_err(failure)?;
     if session.tables().next().is_none() {
         let message = format!("there is nothing to ask: no stream is cached in `{}`", folder.display());
-        let hint = "a pipeline with `cache: { enabled: true }` caches what it syncs; `--cache` names another folder";
+        let hint =
+            "a pipeline with `cache: { enabled: true }` caches what it syncs; `--cache` names another folder";
         return Err(Failure::environment("cache_empty", message).hint(hint).into());
     }
     let format = output_format(settings.format);
@@ -65,7 +66,12 @@ fn output_format(format: Format) -> OutputFormat {
     }
 }
 
-fn ask(session: &QuerySession, sql: &str, format: OutputFormat, out: &mut (dyn Write + Send)) -> Result<Written> {
+fn ask(
+    session: &QuerySession,
+    sql: &str,
+    format: OutputFormat,
+    out: &mut (dyn Write + Send),
+) -> Result<Written> {
     let answered = runtime::block_on(async { write(session.query(sql).await?, format, out).await })?;
     match answered {
         // Whoever reads the answer has seen enough.
@@ -167,7 +173,8 @@ fn command(session: &QuerySession, typed: &str, printer: &Printer) {
         }
         (Some("\\d"), Some(name)) => match session.describe(name) {
             Ok((_, columns)) => {
-                let mut table = Table::new([("column", Align::Left), ("type", Align::Left), ("nullable", Align::Left)]);
+                let mut table =
+                    Table::new([("column", Align::Left), ("type", Align::Left), ("nullable", Align::Left)]);
                 for column in columns {
                     let nullable = if column.nullable { "yes" } else { "no" };
                     table.row([column.name.clone(), column.data_type.clone(), nullable.to_owned()]);
@@ -178,7 +185,8 @@ fn command(session: &QuerySession, typed: &str, printer: &Printer) {
         },
         _ => {
             let failure = Failure::usage("unknown_command", format!("`{typed}` is no command"));
-            let failure = failure.hint("there are `\\tables`, `\\d TABLE` and `\\q`; a statement ends with `;`");
+            let failure =
+                failure.hint("there are `\\tables`, `\\d TABLE` and `\\q`; a statement ends with `;`");
             printer.error(&Report::new(&failure.into()));
         }
     }

@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod bare;
+pub mod random;
 pub mod registry;
 
 use std::ffi::OsStr;

@@ -63,7 +63,7 @@ fn scan(predicate: &str) -> Result<(), &'static str> {
             continue;
         }
         let before = std::mem::take(&mut word);
-        match (character, characters.peek()) {
+        match (character, characters.peek().copied()) {
             ('\0', _) => return Err("it contains a NUL character"),
             (';', _) => return Err("it contains `;`, it must be one expression"),
             ('-', Some('-')) | ('/', Some('*')) => return Err("it contains a comment"),
@@ -83,16 +83,10 @@ fn scan(predicate: &str) -> Result<(), &'static str> {
                     return Err("a quoted text goes on in another line: write it in one");
                 }
             }
-            ('"', _) => {
-                if !quoted(&mut characters, '"', false) {
-                    return Err("it does not close a quoted name");
-                }
+            ('"', _) if !quoted(&mut characters, '"', false) => {
+                return Err("it does not close a quoted name");
             }
-            ('$', _) => {
-                if !dollar_quoted(&mut characters) {
-                    return Err("it does not close a dollar quote");
-                }
-            }
+            ('$', _) if !dollar_quoted(&mut characters) => return Err("it does not close a dollar quote"),
             _ => {}
         }
     }

@@ -8,7 +8,9 @@ use tokio_postgres::types::Type;
 
 use crate::catalog::{self, Relation, get};
 use crate::config::Config;
-use crate::limits::{PARTITIONS_MAX, SAMPLE_BLOCKS_MAX, TID_RANGE_VERSION_NUM_MIN};
+use crate::limits::{
+    LOCK_CHILDREN_VERSION_NUM_MIN, PARTITIONS_MAX, SAMPLE_BLOCKS_MAX, TID_RANGE_VERSION_NUM_MIN,
+};
 use crate::range::{Field, TID, ranges_gone};
 use crate::{filter, query, snapshot};
 
@@ -111,8 +113,9 @@ impl Cut<'_> {
         let single: bool = get(self.session, row, 2)?;
         let has_foreign: bool = get(self.session, row, 3)?;
         let size = |index| get::<i64>(self.session, row, index).map(|size| u64::try_from(size).unwrap_or(0));
+        let locks_all = single || self.session.server_version_num() >= LOCK_CHILDREN_VERSION_NUM_MIN;
         Ok(Shape {
-            lockable: may_lock && matches!(kind, "r" | "p" | "v"),
+            lockable: may_lock && locks_all && matches!(kind, "r" | "p"),
             sampled: matches!(kind, "r" | "p" | "m") && !has_foreign,
             alone: matches!(kind, "r" | "m") && single,
             blocks: size(4)? / size(6)?.max(1),
@@ -158,26 +161,34 @@ impl Cut<'_> {
         key: Option<Field>,
         count: u32,
     ) -> Result<PartitionPlan, ConnectorError> {
-        let places = shape.alone && self.session.server_version_num() >= TID_RANGE_VERSION_NUM_MIN;
-        match key.or_else(|| relation.primary_key.first().copied().map(Field::Column)) {
-            Some(Field::Column(index)) => {
-                let plan = self.by_value(relation, shape, index, count).await?;
-                // A key that begins with one value for all.
-                let useless = plan.ranges.len() < 2 && key.is_none() && places;
-                Ok(if useless { by_place(shape, count) } else { plan })
+        match key {
+            Some(Field::Column(index)) => self.by_value(relation, shape, index, count).await,
+            Some(Field::Tid) => self.by_place(shape, count),
+            None => {
+                // A key may begin with one value for all.
+                for index in &relation.primary_key {
+                    let plan = self.by_value(relation, shape, *index, count).await?;
+                    if plan.ranges.len() > 1 {
+                        return Ok(plan);
+                    }
+                }
+                Ok(PartitionPlan::default())
             }
-            Some(Field::Tid) if !places => {
-                let message = format!(
-                    "stream `{}` can't be cut by `{TID}`: it takes a table without children and PostgreSQL {}",
-                    self.stream.name,
-                    TID_RANGE_VERSION_NUM_MIN / 10_000
-                );
-                Err(ConnectorError::config("partition_key", message).with_code("partition_key_unordered"))
-            }
-            Some(Field::Tid) => Ok(by_place(shape, count)),
-            None if places => Ok(by_place(shape, count)),
-            None => Ok(PartitionPlan::default()),
         }
+    }
+
+    /// Only where the user asks for it by name: such ranges do not outlive their snapshot, so that a broken reading can't
+    /// continue.
+    fn by_place(&self, shape: &Shape, count: u32) -> Result<PartitionPlan, ConnectorError> {
+        if shape.alone && self.session.server_version_num() >= TID_RANGE_VERSION_NUM_MIN {
+            return Ok(by_place(shape, count));
+        }
+        let message = format!(
+            "stream `{}` can't be cut by `{TID}`: it takes a table without children and PostgreSQL {}",
+            self.stream.name,
+            TID_RANGE_VERSION_NUM_MIN / 10_000
+        );
+        Err(ConnectorError::config("partition_key", message).with_code("partition_key_unordered"))
     }
 
     /// Cuts where a sample says that as many records lie between any two cuts.

@@ -6,7 +6,7 @@ use crate::catalog::Relation;
 use crate::plan::find;
 use crate::position::plain_text;
 
-/// The pseudo-column of a record's place in its table, by which tables without a key are cut.
+/// The pseudo-column of a record's place in its table, by which a table can be cut whatever its columns are.
 pub(crate) const TID: &str = "ctid";
 
 /// Which records of the stream belong to the partition. Bounds are PostgreSQL's exact text.

@@ -15,6 +15,7 @@ pub mod ports;
 pub mod profile;
 pub mod redact;
 pub mod sql;
+pub mod sql_type;
 pub mod telemetry;
 pub mod waiting;
 

@@ -25,6 +25,9 @@ use crate::task::Surroundings;
 /// Key under which the engine remembers a reading.
 const READING_KEY: &str = "partitions";
 
+/// The code by which a source says that ranges mean nothing in another moment than the one they were cut in.
+const RANGES_GONE: &str = "ranges_gone";
+
 /// What the state keeps of a reading that is not at its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Saved {
@@ -74,7 +77,12 @@ impl Reading {
             && !all_complete(task, &saved, around).await?
         {
             let moment = Moment::closed(task, &saved.ranges);
-            return Ok(Some(Reading { saved, moment, key: task.key.clone(), continues: true }));
+            match moment.name(around).await {
+                Ok(_) => return Ok(Some(Reading { saved, moment, key: task.key.clone(), continues: true })),
+                // They meant something in the moment they were cut in, and nothing since. A new reading is begun.
+                Err(fault) if fault.error.code == RANGES_GONE => {}
+                Err(fault) => return Err(fault),
+            }
         }
 
         let wanted = split.partitions_max.min(PARTITIONS_MAX);
@@ -82,6 +90,11 @@ impl Reading {
         let (instance, plan) = ask(task, asked, around).await?;
         let ranges = plan.ranges;
         if ranges.len() < 2 {
+            return Ok(None);
+        }
+        // What no other moment can go on with must not be left half-way where repeating it would show.
+        let lasting = ranges.iter().all(|range| task.stream_columns.contains(&range.field));
+        if task.write.mode == WriteMode::Append && !lasting {
             return Ok(None);
         }
         if ranges.len() > wanted as usize {

@@ -168,7 +168,8 @@ async fn estimates(plan: &RunPlan, state: &dyn StateStore) -> Result<Vec<Estimat
             stream: task.key.stream.clone(),
             rows: task.estimated_rows,
             seconds: task.estimated_rows.zip(rate).map(|(rows, rate)| rows as f64 / rate),
-            continues: saved.is_some_and(|saved| !saved.reset && saved.cursor.is_some() && !(full && saved.complete)),
+            continues: saved
+                .is_some_and(|saved| !saved.reset && saved.cursor.is_some() && !(full && saved.complete)),
             partitions_max: task.split.as_ref().map_or(1, |split| split.partitions_max),
         });
     }

@@ -11,8 +11,8 @@ use rapidbyte_core::frame::encode_schema;
 use rapidbyte_core::ports::{RunStatus, TaskKey};
 use rapidbyte_core::{ConnectorError, Frame};
 use rapidbyte_engine::{
-    self as engine, Connectors, PipelineSpec, PlanOptions, Plugged, Ports, RunReport, Selection, StreamReport,
-    StreamSpec,
+    self as engine, Connectors, PipelineSpec, PlanOptions, Plugged, Ports, RunReport, Selection,
+    StreamReport, StreamSpec,
 };
 use rapidbyte_pipeline::spec::DEFAULT_POLICIES;
 use serde::Serialize;
@@ -213,7 +213,8 @@ async fn groups(
                 replayed.records_left += stored.letters.errors.len() as u64;
                 continue;
             }
-            let schema = schema_of(&stored).map_err(|error| HostError::Fault(Box::new(engine::Fault::of_engine(error))))?;
+            let schema = schema_of(&stored)
+                .map_err(|error| HostError::Fault(Box::new(engine::Fault::of_engine(error))))?;
             // In the order of their ids, because a receipt says "up to this id".
             let newest = groups.iter_mut().rev().find(|group| group.stream == stored.key.stream);
             match newest {

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod conformance;
 pub mod connector;
+pub mod dlq;
 pub mod doctor;
 pub mod document;
 pub mod index;

@@ -7,7 +7,6 @@ use rapidbyte_engine::{
     self as engine, Cancellation, Connectors, PipelineSpec, PlanError, PlanOptions, Ports, RunReport,
 };
 use rapidbyte_pipeline::Pipeline;
-use rapidbyte_state::SqliteStore;
 
 use super::document::{self, Document};
 use super::letters::{self, Delivery};
@@ -105,7 +104,7 @@ impl Host {
         observer: Arc<dyn Observer>,
         cancellation: Cancellation,
     ) -> Result<Ports, HostError> {
-        let state: Arc<dyn StateStore> = Arc::new(self.open_state(document)?);
+        let state: Arc<dyn StateStore> = self.open_state(document).await?;
         let (sql, redactor) = (Arc::new(rapidbyte_query::Planner), self.settings.redactor.clone());
         let copies = self.copies(document);
         Ok(Ports { state, observer, cancellation, sql, copies, redactor })
@@ -180,19 +179,6 @@ impl Host {
             });
         }
         Ok(LoadedPipeline { source: source.await?, transforms: loaded, destination: destination.await? })
-    }
-
-    /// Opens the state that the document keeps, making it where there is none.
-    pub(crate) fn open_state(&self, document: &Document) -> Result<SqliteStore, HostError> {
-        Ok(SqliteStore::open(&self.state_path(document))?)
-    }
-
-    /// Where the document's state lies.
-    pub fn state_path(&self, document: &Document) -> std::path::PathBuf {
-        match &document.pipeline.state.path {
-            Some(path) => document.folder().join(&path.value),
-            None => self.default_state_path(&document.path),
-        }
     }
 }
 

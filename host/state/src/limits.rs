@@ -5,6 +5,8 @@ use std::time::Duration;
 /// How long a writer waits for another process that is writing. Every transaction here is a few rows and one fsync; even
 /// a slow disk under load does that within a second.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Between attempts where SQLite does not wait by itself.
+pub const BUSY_RETRY_DELAY: Duration = Duration::from_millis(10);
 /// The write-ahead log is cut back to this after a checkpoint, in bytes.
 pub const JOURNAL_BYTES_MAX: i64 = 4 * 1024 * 1024;
 /// Checkpoints kept of one task. Only the newest counts; the others are history for people.
@@ -47,6 +49,9 @@ pub const RESTART_GRACE: Duration = Duration::from_secs(10);
 /// process's connection is gone, and a supervisor may be as quick to start it again.
 pub const CLAIM_PATIENCE: Duration = Duration::from_millis(500);
 pub const CLAIM_RETRY_DELAY: Duration = Duration::from_millis(25);
+/// How long a store that is let go of waits for the server to hear that its claims are free. Past it, closing the connection
+/// says so, a little later.
+pub const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
 /// What is remembered of a store that is not seen any more, in seconds: far longer than any operation of it can last.
 pub const STORE_KEPT_SECONDS: f64 = 7.0 * 24.0 * 3600.0;
 

@@ -32,7 +32,7 @@ use rapidbyte_core::ports::{
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, oneshot};
 
-use crate::limits::{CLAIM_PATIENCE, CLAIM_RETRY_DELAY, ERROR_BYTES_MAX};
+use crate::limits::{CLAIM_PATIENCE, CLAIM_RETRY_DELAY, ERROR_BYTES_MAX, RELEASE_TIME_MAX};
 use crate::text::cut;
 use address::Address;
 use claims::Heartbeat;
@@ -49,6 +49,23 @@ pub struct PostgresStore {
 struct Inner {
     shared: Arc<Shared>,
     thread: Thread,
+}
+
+impl Drop for Inner {
+    /// Behind this the claims are free: a store that is let go of holds nobody up.
+    fn drop(&mut self) {
+        let shared = self.shared.clone();
+        let (done, released) = std::sync::mpsc::channel::<()>();
+        self.thread.handle.spawn(async move {
+            let heartbeat = shared.heartbeat.lock().await.take();
+            if let Some(heartbeat) = heartbeat {
+                heartbeat.release().await;
+            }
+            drop(done);
+        });
+        // Ends when `done` is dropped.
+        let _ = released.recv_timeout(RELEASE_TIME_MAX);
+    }
 }
 
 /// The server as this store knows it.
@@ -147,6 +164,12 @@ impl PostgresStore {
         let shared = self.inner.shared.clone();
         self.there(async move { shared.worker.lock().await.read(&shared.server, &operation).await }).await
     }
+}
+
+/// The password in a connection string, for whoever must keep it out of what is shown.
+pub fn password_of(connection: &str) -> Option<String> {
+    let address = Address::parse(connection).ok()?;
+    String::from_utf8(address.config.get_password()?.to_vec()).ok()
 }
 
 async fn read_tls(address: &Address) -> Result<MakeTls, String> {
@@ -322,7 +345,7 @@ impl Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // Behind this, the connections are closed and the claims are free.
+        // Behind this, the connections are closed.
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

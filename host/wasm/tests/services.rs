@@ -301,6 +301,36 @@ fn waits() {
 }
 
 #[test]
+fn only_waits_for_the_network_are_remote_ones() {
+    block_on(async {
+        let port = echo_server().await;
+        let mut started = Rig::source("tcp_echo").endpoint("127.0.0.1", port).count(3_000_000).start().await;
+        started.run().await.unwrap();
+        assert!(!started.instance.remote_waits().unwrap().timeline().total().is_zero());
+
+        // This one waits as well, but for room in the channel behind it.
+        let mut rig = Rig::source("until_cancelled").frames([frame_hex(1, 3)]);
+        rig.outlet_bytes = 1;
+        let mut started = rig.start().await;
+        let mut outlet = std::mem::replace(&mut started.outlet, filled_inlet());
+        let services = started.services.clone();
+        let taking = tokio::spawn(async move {
+            for _ in 0..10 {
+                outlet.recv().await.unwrap();
+            }
+            let gauge = outlet.gauge();
+            services.cancelled.send_replace(true);
+            while outlet.recv().await.is_ok() {}
+            gauge
+        });
+        started.run().await.unwrap();
+        assert!(started.instance.remote_waits().unwrap().timeline().total().is_zero());
+        drop(started);
+        assert!(!taking.await.unwrap().sender_waits().total().is_zero());
+    });
+}
+
+#[test]
 fn tcp_download() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

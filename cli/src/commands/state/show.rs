@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use rapidbyte_host::Host;
-use rapidbyte_host::core::ports::{RunRecord, SavedPosition};
+use rapidbyte_host::core::ports::SavedPosition;
 use rapidbyte_host::operations::state::StateReport;
 use serde::Serialize;
 
+use super::runs::RunJson;
 use crate::commands::open;
 use crate::exit::Exit;
 use crate::printer::Printer;
@@ -24,15 +25,11 @@ pub fn show(host: &Host, pipeline: &Path, runs: u32, printer: &Printer) -> Resul
             printer.data(format_args!("\n{}", history(&report)));
         }
     } else {
-        printer.data(format_args!(
-            "{} has not run yet: there is no `{}`",
-            report.pipeline,
-            report.location.display()
-        ));
+        printer.data(format_args!("{} has not run yet: there is no `{}`", report.pipeline, report.location));
     }
     printer.json(&StateJson {
         pipeline: &report.pipeline,
-        location: report.location.display().to_string(),
+        location: report.location.clone(),
         positions: report.positions.iter().map(PositionJson::new).collect(),
         runs: report.runs.iter().map(RunJson::new).collect(),
     });
@@ -125,37 +122,6 @@ impl<'a> PositionJson<'a> {
             complete: position.checkpoint.complete,
             reset: position.checkpoint.reset,
             saved_at: instant(position.checkpoint.saved_at),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct RunJson<'a> {
-    run_id: i64,
-    stream: &'a str,
-    status: &'static str,
-    started_at: String,
-    finished_at: Option<String>,
-    records_read: u64,
-    records_written: u64,
-    bytes_read: u64,
-    bytes_written: u64,
-    error: Option<&'a str>,
-}
-
-impl<'a> RunJson<'a> {
-    fn new(run: &'a RunRecord) -> Self {
-        RunJson {
-            run_id: run.run_id,
-            stream: &run.stream,
-            status: run.status.as_str(),
-            started_at: instant(run.started_at),
-            finished_at: run.finished_at.map(instant),
-            records_read: run.counters.records_read,
-            records_written: run.counters.records_written,
-            bytes_read: run.counters.bytes_read,
-            bytes_written: run.counters.bytes_written,
-            error: run.error.as_deref(),
         }
     }
 }

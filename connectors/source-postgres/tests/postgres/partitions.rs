@@ -203,7 +203,7 @@ fn compound_keys_are_cut_by_their_first_column() {
         None,
         7,
     );
-    // One region: by place.
+    // One region: by the second.
     check(
         &format!("{table} INSERT INTO t SELECT 'r', n, repeat('x', 900) FROM generate_series(1, 1000) n;"),
         None,
@@ -212,12 +212,15 @@ fn compound_keys_are_cut_by_their_first_column() {
 }
 
 #[test]
-fn tables_without_a_key_are_cut_by_place() {
+fn tables_can_be_cut_by_place() {
     let table = "CREATE TABLE t (n int, note text); INSERT INTO t SELECT n, repeat('x', 500) FROM generate_series(1, 2000) n;";
-    check(table, None, 7);
-    check(&format!("{table} DELETE FROM t WHERE n BETWEEN 300 AND 1700; VACUUM t;"), None, 7);
+    check(table, Some("ctid"), 7);
+    check(&format!("{table} DELETE FROM t WHERE n BETWEEN 300 AND 1700; VACUUM t;"), Some("ctid"), 7);
     check(&table.replace("n int", "n int PRIMARY KEY"), Some("ctid"), 7);
-    check(&table.replace("CREATE TABLE", "CREATE UNLOGGED TABLE"), None, 7);
+    check(&table.replace("CREATE TABLE", "CREATE UNLOGGED TABLE"), Some("ctid"), 7);
+    // Not without being asked: it could not go on after a crash.
+    let database = database(table);
+    block_on(async { assert_eq!(hold(&database, &full("t"), 4).await.plan, PartitionPlan::default()) });
 }
 
 #[test]
@@ -489,5 +492,28 @@ fn cancellation_is_noticed_while_a_table_is_locked() {
         });
         let summary = source.run(RunRequest::partition(full("t"), 4)).await.unwrap();
         assert_eq!(summary.partition_plan, Some(PartitionPlan::default()));
+    });
+}
+
+#[test]
+fn rights_on_columns_are_enough() {
+    let mut database = database(
+        "CREATE TABLE t (id int PRIMARY KEY, secret text); INSERT INTO t SELECT generate_series(1, 1000);
+        DO $$ BEGIN CREATE USER column_reader; EXCEPTION WHEN duplicate_object THEN END $$;
+        GRANT SELECT (id) ON t TO column_reader;",
+    );
+    database.config = json!({ "partition_bytes_min": 0, "user": "column_reader" });
+    let stream = columns(&["id"], full("t"));
+    block_on(async {
+        let held = hold(&database, &stream, 3).await;
+        assert_eq!(held.plan.ranges.len(), 3);
+        let mut records = 0;
+        for slice in held.slices(&stream) {
+            records += read(&database, slice).await.summary.records;
+        }
+        assert_eq!(records, 1000);
+        let filtered = StreamContext { filter: Some("secret = 'x'".to_owned()), ..stream };
+        let error = try_hold(&database, RunRequest::partition(filtered, 3)).await.err().unwrap();
+        assert_eq!(error.category, ErrorCategory::Permission, "{error}");
     });
 }

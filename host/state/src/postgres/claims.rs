@@ -1,7 +1,7 @@
 //! Who holds a claim, across machines. No clock but the server's is asked.
 //!
 //! A store that claims anything keeps a connection of its own on which it holds an advisory lock under its id, and on
-//! which it says that it lives. A claim is dead when the server knows of no such connection (the process ended: its
+//! which it says that it lives. A claim is dead when the server knows of no such lock (the process ended: its
 //! system closed the connection; its machine is gone: the server's keepalives found out), or when its holder has not been
 //! heard of for the length of its lease (it stands still). The row of a run, not the lease, is what admits one writer:
 //! whoever takes a claim over marks the run as crashed, and every write of the former holder finds that in its own
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rapidbyte_core::ports::StateError;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Server;
@@ -21,13 +22,10 @@ use crate::limits::*;
 /// How a claim's own process is called.
 pub const THIS_PROCESS: &str = "this very process";
 
-/// The task that says that this store lives. Dropping it stops that, and closes its connection.
-pub struct Heartbeat(JoinHandle<()>);
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// The task that says that this store lives.
+pub struct Heartbeat {
+    task: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
 }
 
 impl Heartbeat {
@@ -42,7 +40,10 @@ impl Heartbeat {
             say_alive(&session).await
         };
         match tokio::time::timeout(OPERATION_TIMEOUT, enter).await {
-            Ok(Ok(())) => Ok(Heartbeat(tokio::spawn(keep_alive(server.clone(), session)))),
+            Ok(Ok(())) => {
+                let (stop, stopped) = oneshot::channel();
+                Ok(Heartbeat { task: tokio::spawn(keep_alive(server.clone(), session, stopped)), stop })
+            }
             Ok(Err(Fault::Refused(error))) => Err(error),
             Ok(Err(Fault::Lost(message) | Fault::Conflict(message))) => Err(server.unavailable(message)),
             Err(_) => Err(server.unavailable("the server did not answer")),
@@ -50,13 +51,28 @@ impl Heartbeat {
     }
 }
 
-async fn keep_alive(server: Arc<Server>, mut session: Session) {
+impl Heartbeat {
+    /// Lets go of all claims, and returns once the server knows.
+    pub async fn release(self) {
+        let _ = self.stop.send(());
+        let stop = self.task.abort_handle();
+        if tokio::time::timeout(RELEASE_TIME_MAX, self.task).await.is_err() {
+            stop.abort();
+        }
+    }
+}
+
+async fn keep_alive(server: Arc<Server>, mut session: Session, mut stopped: oneshot::Receiver<()>) {
     let mut locked = true;
     loop {
         let wait = if locked { HEARTBEAT_INTERVAL } else { RECONNECT_DELAY_MIN };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = session.wait_ended() => {}
+            _ = &mut stopped => {
+                let _ = session.one("SELECT pg_advisory_unlock($1)", &[&server.holder]).await;
+                return;
+            }
         }
         if session.is_ended() {
             locked = false;

@@ -129,8 +129,7 @@ pub(super) fn settled(
          FROM dead_letters JOIN dead_letter_frames ON dead_letters_id = id
          WHERE settled_id > ?3 AND pipeline = ?1 AND (?2 IS NULL OR stream = ?2) ORDER BY settled_id LIMIT ?4",
     )?;
-    let rows =
-        statement.query_map(params![filter.pipeline, filter.stream, behind, limit], |row| stored(row))?;
+    let rows = statement.query_map(params![filter.pipeline, filter.stream, behind, limit], stored)?;
     rows.collect()
 }
 

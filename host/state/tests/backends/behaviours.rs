@@ -5,7 +5,7 @@ use rapidbyte_core::limits::RESET_ID_STEP;
 use rapidbyte_core::ports::{RunFilter, RunStatus, StateError, state_scope_name, task_scope_name};
 use rapidbyte_state::transfer::{Record, Running};
 
-use crate::support::{Backend, begin_when_free, checkpoint, counters, key, mark, said};
+use crate::support::{Backend, checkpoint, counters, key, mark, said};
 
 pub async fn every_cursor_type_comes_back_as_it_was(backend: &Backend) {
     let values = [
@@ -96,7 +96,7 @@ pub async fn one_run_of_a_stream_at_a_time(backend: &Backend) {
     assert!(said(&error.unwrap_err()).contains("succeeded"));
 
     drop(store);
-    let taken = begin_when_free(&*second, "p", "t").await;
+    let taken = second.begin_run("p", "t").await.unwrap();
     let runs = second.runs(Some("p"), 10).await.unwrap();
     let status = |id| runs.iter().find(|run| run.run_id == id).map(|run| run.status);
     assert_eq!(status(other), Some(RunStatus::Crashed), "its store is gone");

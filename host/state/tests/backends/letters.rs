@@ -5,7 +5,7 @@ use rapidbyte_core::dead_letter::{DeadLetterFilter, StoredDeadLetters};
 use rapidbyte_core::ports::{RunStatus, StateError, TaskKey};
 use rapidbyte_state::Store;
 
-use crate::support::{Backend, begin_when_free, counters, key, letters, mark};
+use crate::support::{Backend, counters, key, letters, mark};
 
 async fn settled(store: &dyn Store, stream: Option<&str>) -> Vec<StoredDeadLetters> {
     let filter = DeadLetterFilter { pipeline: "p".into(), stream: stream.map(str::to_owned) };
@@ -53,7 +53,7 @@ pub async fn resolved_at_the_start_of_a_task(backend: &Backend) {
     // The process dies; the destination had committed checkpoint 2, and state does not know.
     drop(store);
     let store = backend.open().await;
-    let run = begin_when_free(&*store, "p", "s").await;
+    let run = store.begin_run("p", "s").await.unwrap();
     store.resolve_dead_letters(&key("s"), Some(2)).await.unwrap();
     assert_eq!(frames(&settled(&*store, None).await), ["a", "b"], "`c` lies behind 2 and is read again");
     store.save_checkpoint(run, &key("s"), &mark(3), counters(0)).await.unwrap();
