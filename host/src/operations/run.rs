@@ -133,12 +133,18 @@ impl Host {
         let provided = self.provide(document, [&dead_letter.connector], packages).await?;
         let engine = self.engine()?;
         let mut deliveries = Vec::new();
-        for stream in pipeline.listed_streams() {
-            let connector = dead_letter.connector_for(&stream.name.value);
+        let listed = pipeline.listed_streams().iter().map(|stream| Some(stream.name.value.clone()));
+        // Where the catalog says which streams there are, all of them share one place.
+        let streams: Vec<Option<String>> = listed.collect();
+        let streams = if streams.is_empty() { vec![None] } else { streams };
+        for stream in streams {
+            let name = stream.as_deref().unwrap_or(&pipeline.name.value);
+            let connector = dead_letter.connector_for(name);
+            let name = format!("{name}_dead_letters");
             let prepared = self.prepare(&connector, pipeline, document.folder(), &provided, progress)?;
             deliveries.push(Delivery {
-                stream: Some(stream.name.value.clone()),
-                name: format!("{}_dead_letters", stream.name.value),
+                stream,
+                name,
                 destination: prepared.load(&engine).await?.plugged,
                 with_error: dead_letter.include_error,
             });
