@@ -53,7 +53,7 @@ impl SqlPlanner for Planner {
 #[derive(Clone)]
 enum Stage {
     Step(Step),
-    Whole(Whole),
+    Whole(Arc<Whole>),
 }
 
 /// Planned operations: steps over a batch, and queries over all of them.
@@ -234,7 +234,7 @@ impl Chain {
         }
         let whole = Whole::plan(format!("operation {place}, `sql`"), state, plan)?;
         self.schema = Arc::clone(whole.schema());
-        self.stages.push(Stage::Whole(whole));
+        self.stages.push(Stage::Whole(Arc::new(whole)));
         Ok(())
     }
 
@@ -319,8 +319,11 @@ fn computed(
     Ok((Arc::new(field), Source::Compute { what, expression, data_type }))
 }
 
-/// Predicate and results of a plan that projects and filters and does nothing else.
-fn by_batch(plan: &LogicalPlan) -> Option<(Option<Expr>, Vec<(String, Expr)>)> {
+/// Predicate and named results.
+type ByBatch = (Option<Expr>, Vec<(String, Expr)>);
+
+/// Those of a plan that projects and filters and does nothing else.
+fn by_batch(plan: &LogicalPlan) -> Option<ByBatch> {
     let LogicalPlan::Projection(projection) = plan else { return None };
     let (predicate, input) = match projection.input.as_ref() {
         LogicalPlan::Filter(filter) => (Some(filter.predicate.clone()), filter.input.as_ref()),
