@@ -123,7 +123,9 @@ impl DestPostgres {
         let pending = target.plan.alter_sql(&task.table).is_some();
         let mut columns = target.plan.columns.clone();
         let into = if plan.mode == WriteMode::Replace {
-            let create_sql = staging::create_sql(task, target.table.as_ref(), &target.plan);
+            let refuses = policies.on_data_error != DataErrorPolicy::Fail;
+            let create_sql =
+                staging::create_sql(session, task, target.table.as_ref(), &target.plan, refuses).await?;
             if start == Start::Shared {
                 staging::share(session, task, &create_sql, lock_wait).await?;
             }
@@ -203,11 +205,13 @@ async fn agree_on_start(
     task: &Task,
     mode: WriteMode,
 ) -> Result<Start, ConnectorError> {
-    let receipt = receipt::read(session, task).await?;
-    let continuation = match &receipt {
+    let found = receipt::read(session, task).await?;
+    let continuation = match &found {
         Some(receipt) => Some(ctx.report_receipt(receipt).await?),
         None => None,
     };
+    // The host hears of every receipt; one of an earlier reading says nothing about what is staged.
+    let receipt = found.filter(|receipt| receipt.id > task.floor);
     let replaces = mode == WriteMode::Replace;
     let exists = staging::exists(session, task).await?;
     let reset = "start the stream over with `rapidbyte state reset`";

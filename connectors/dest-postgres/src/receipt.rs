@@ -58,7 +58,7 @@ pub async fn of_reading(session: &Session, task: &Task) -> Result<Reading, Conne
     }
 }
 
-/// The task's receipt; none if the one that is there belongs to an earlier reading.
+/// The task's receipt, which may be of an earlier reading.
 pub async fn read(session: &Session, task: &Task) -> Result<Option<Receipt>, ConnectorError> {
     let partition = i64::from(task.partition);
     let rows = query(
@@ -83,9 +83,6 @@ pub async fn read(session: &Session, task: &Task) -> Result<Option<Receipt>, Con
     };
     let id: i64 = get(row, 0)?;
     let id = u64::try_from(id).map_err(|_| unreadable("a negative checkpoint id"))?;
-    if id <= task.floor {
-        return Ok(None);
-    }
     let (field, kind, value): (Option<String>, Option<String>, Option<String>) =
         (get(row, 1)?, get(row, 2)?, get(row, 3)?);
     let cursor = match (field, kind, value) {

@@ -71,9 +71,7 @@ pub async fn swap(
         let obstacle = Some("it has indexes whose definition cannot be taken over".to_owned());
         return Ok(Swapped { obstacle, altered: plan.alterations() });
     };
-    for (number, index) in indexes.iter().enumerate() {
-        session.execute("building an index of the new table", &index.create_sql(task, number)).await?;
-    }
+    build_indexes(session, task, &indexes).await?;
     lock_exclusively(session, task, lock_wait, "replaced").await?;
     // What the decision rests on may have changed before the lock was there.
     let changed = obstacle(session, task, &table, &plan).await?.is_some()
@@ -187,6 +185,8 @@ pub async fn lock_exclusively(
 struct Index {
     name: String,
     unique: bool,
+    /// Each row is judged as it comes.
+    immediate: bool,
     /// Method, columns and the rest, as `pg_get_indexdef` writes them behind `USING`.
     definition: String,
     /// `p` or `u` and the constraint's name, where the index is one's.
@@ -224,6 +224,42 @@ impl Index {
     }
 }
 
+/// SQL that builds the unique indexes before the first row comes, so that each row that breaks one is refused by itself.
+pub async fn unique_indexes_sql(
+    session: &Session,
+    task: &Task,
+    table: &Table,
+) -> Result<String, ConnectorError> {
+    let Some(indexes) = indexes(session, table).await? else {
+        return Ok(String::new());
+    };
+    let early = indexes.iter().enumerate().filter(|(_, index)| index.unique && index.immediate);
+    Ok(early.map(|(number, index)| format!("; {}", index.create_sql(task, number))).collect())
+}
+
+/// Builds what indexes of the old table the staging table does not have yet.
+async fn build_indexes(session: &Session, task: &Task, wanted: &[Index]) -> Result<(), ConnectorError> {
+    let doing = "building an index of the new table";
+    let there = match catalog::table(session, &task.staging()).await? {
+        Some(staged) => indexes(session, &staged).await?.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    for (number, index) in wanted.iter().enumerate() {
+        let name = task.staging_index(number);
+        match there.iter().find(|early| early.name == name) {
+            Some(early) if (early.unique, &early.definition) == (index.unique, &index.definition) => continue,
+            // The old table's indexes have changed since.
+            Some(_) => {
+                let outdated = QualifiedName::new(&task.table.schema, &name);
+                session.execute(doing, &format!("DROP INDEX {outdated}")).await?;
+            }
+            None => {}
+        }
+        session.execute(doing, &index.create_sql(task, number)).await?;
+    }
+    Ok(())
+}
+
 /// None: a definition is not written as expected.
 async fn indexes(session: &Session, table: &Table) -> Result<Option<Vec<Index>>, ConnectorError> {
     let doing = "reading the table's indexes";
@@ -238,6 +274,7 @@ async fn indexes(session: &Session, table: &Table) -> Result<Option<Vec<Index>>,
             name: get(&row, 0)?,
             unique: get(&row, 1)?,
             definition: get(&row, 2)?,
+            immediate: get(&row, 6)?,
             constraint: kind.zip(name),
         });
     }
@@ -323,7 +360,7 @@ const GRANTS: &str = "\
 const INDEXES: &str = "\
     SELECT ic.relname::text, i.indisunique, \
         substr(pg_get_indexdef(i.indexrelid), length(prefix) + 1), con.contype::text, con.conname::text, \
-        starts_with(pg_get_indexdef(i.indexrelid), prefix) \
+        starts_with(pg_get_indexdef(i.indexrelid), prefix), i.indimmediate AND i.indisvalid \
     FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid \
         JOIN pg_namespace n ON n.oid = c.relnamespace \
         LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.contype IN ('p', 'u'), \

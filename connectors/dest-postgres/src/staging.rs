@@ -14,18 +14,30 @@ use crate::evolve::{self, Plan};
 use crate::names::Task;
 use crate::prepare::create_table;
 use crate::receipt;
+use crate::replace::unique_indexes_sql;
 
-/// SQL that creates the staging table. One's own table is taken as the model, with its defaults and checks, but without
-/// its indexes: those are built when all rows are in. A table with an identity column is never exchanged, and would be
-/// copied without what fills that column. The copy is altered as `plan` says.
-pub fn create_sql(task: &Task, table: Option<&Table>, plan: &Plan) -> String {
+/// Whether the staging table is made in the image of the old one: of one's own table, that is, but not of one with an
+/// identity column, which is never exchanged and would be copied without what fills that column.
+fn is_like(table: &Table) -> bool {
+    table.owned && table.kind == "r" && !table.columns.iter().any(|column| column.identity)
+}
+
+/// SQL that creates the staging table. The old table is the model, with its defaults and checks, altered as `plan` says.
+/// Its indexes are built when all rows are in; the unique ones at once if `refuses`, so that a row is refused when it comes.
+pub async fn create_sql(
+    session: &Session,
+    task: &Task,
+    table: Option<&Table>,
+    plan: &Plan,
+    refuses: bool,
+) -> Result<String, ConnectorError> {
     let staging = task.staging();
     let create = match table {
-        Some(table)
-            if table.owned && table.kind == "r" && !table.columns.iter().any(|column| column.identity) =>
-        {
+        Some(table) if is_like(table) => {
             let alter = plan.alter_sql(&staging).map_or_else(String::new, |sql| format!("; {sql}"));
-            format!("{}{alter}", like_sql(&staging, &task.table))
+            let unique =
+                if refuses { unique_indexes_sql(session, task, table).await? } else { String::new() };
+            format!("{}{alter}{unique}", like_sql(&staging, &task.table))
         }
         _ => create_table(&staging, &plan.columns, &[]),
     };
@@ -33,7 +45,7 @@ pub fn create_sql(task: &Task, table: Option<&Table>, plan: &Plan) -> String {
         "Rapidbyte: pipeline {}, stream {}: not finished replacing {}",
         task.pipeline, task.stream, task.table
     );
-    format!("{create}; COMMENT ON TABLE {staging} IS {}", quote_literal(&comment))
+    Ok(format!("{create}; COMMENT ON TABLE {staging} IS {}", quote_literal(&comment)))
 }
 
 pub fn like_sql(copy: &QualifiedName, table: &QualifiedName) -> String {

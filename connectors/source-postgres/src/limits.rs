@@ -21,6 +21,9 @@ pub const PARTITIONS_MAX: u32 = 1024;
 /// clustered by block, sixteen ranges come out within a tenth of each other's size.
 pub const SAMPLE_BLOCKS_MAX: u64 = 2048;
 
+/// The oldest server whose `LOCK TABLE` asks for no rights on a table's children.
+pub const LOCK_CHILDREN_VERSION_NUM_MIN: u32 = 130_000;
+
 /// The oldest server that reads a range of places without reading the whole table.
 pub const TID_RANGE_VERSION_NUM_MIN: u32 = 140_000;
 

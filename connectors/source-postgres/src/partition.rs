@@ -8,7 +8,9 @@ use tokio_postgres::types::Type;
 
 use crate::catalog::{self, Relation, get};
 use crate::config::Config;
-use crate::limits::{PARTITIONS_MAX, SAMPLE_BLOCKS_MAX, TID_RANGE_VERSION_NUM_MIN};
+use crate::limits::{
+    LOCK_CHILDREN_VERSION_NUM_MIN, PARTITIONS_MAX, SAMPLE_BLOCKS_MAX, TID_RANGE_VERSION_NUM_MIN,
+};
 use crate::range::{Field, TID, ranges_gone};
 use crate::{filter, query, snapshot};
 
@@ -111,8 +113,9 @@ impl Cut<'_> {
         let single: bool = get(self.session, row, 2)?;
         let has_foreign: bool = get(self.session, row, 3)?;
         let size = |index| get::<i64>(self.session, row, index).map(|size| u64::try_from(size).unwrap_or(0));
+        let locks_all = single || self.session.server_version_num() >= LOCK_CHILDREN_VERSION_NUM_MIN;
         Ok(Shape {
-            lockable: may_lock && matches!(kind, "r" | "p" | "v"),
+            lockable: may_lock && locks_all && matches!(kind, "r" | "p"),
             sampled: matches!(kind, "r" | "p" | "m") && !has_foreign,
             alone: matches!(kind, "r" | "m") && single,
             blocks: size(4)? / size(6)?.max(1),

@@ -5,6 +5,8 @@ use std::time::Duration;
 /// How long a writer waits for another process that is writing. Every transaction here is a few rows and one fsync; even
 /// a slow disk under load does that within a second.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Between attempts where SQLite does not wait by itself.
+pub const BUSY_RETRY_DELAY: Duration = Duration::from_millis(10);
 /// The write-ahead log is cut back to this after a checkpoint, in bytes.
 pub const JOURNAL_BYTES_MAX: i64 = 4 * 1024 * 1024;
 /// Checkpoints kept of one task. Only the newest counts; the others are history for people.

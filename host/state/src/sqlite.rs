@@ -6,6 +6,7 @@
 
 mod dead_letters;
 mod explain;
+mod open;
 mod rows;
 mod transfer;
 mod write;
@@ -24,10 +25,10 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::clock::now;
 use crate::holder::{self, Holder};
-use crate::limits::{BUSY_TIMEOUT, ERROR_BYTES_MAX, JOURNAL_BYTES_MAX, RUNS_KEPT};
-use crate::schema::{self, SchemaError};
+use crate::limits::{ERROR_BYTES_MAX, RUNS_KEPT};
 use crate::text::cut;
 use explain::{explain_io, sqlite_error, unavailable};
+use open::{create_private, prepare, schema_error};
 use rows::{history_record, integer, newest_checkpoint, saved_checkpoint, store_value, value};
 use write::Write;
 
@@ -414,43 +415,6 @@ impl StateStore for SqliteStore {
         })
         .await
     }
-}
-
-/// Why a database cannot be brought to this version, and the next step.
-fn schema_error(path: &Path, error: SchemaError) -> StateError {
-    match error {
-        SchemaError::TooNew { found } => {
-            StateError::TooNew { location: path.display().to_string(), found, known: schema::VERSION }
-        }
-        SchemaError::Foreign => unavailable(
-            path,
-            "it is a SQLite database of another program; name another file in `state.path`".to_owned(),
-        ),
-        SchemaError::Sqlite(error) => sqlite_error(path, &error),
-    }
-}
-
-fn prepare(connection: &mut Connection) -> Result<(), SchemaError> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Answers the mode; a file system without shared memory keeps the old journal, which is as safe and blocks readers.
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update(None, "cell_size_check", true)?;
-    connection.pragma_update_and_check(None, "journal_size_limit", JOURNAL_BYTES_MAX, |_| Ok(()))?;
-    schema::migrate(connection)
-}
-
-/// Makes the file readable for its owner only: cursors may be personal data. SQLite's own files follow its mode.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(path).map(|_| ())
 }
 
 #[cfg(test)]

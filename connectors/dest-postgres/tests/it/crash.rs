@@ -31,12 +31,21 @@ struct Case {
     policies: Policies,
     /// Numbers of the rows that the table refuses.
     refused: &'static [i64],
+    /// It is the second of two partitions, and the first has ended.
+    shares: bool,
     cuts: u64,
 }
 
 impl Case {
     fn of(mode: WriteMode) -> Self {
-        Case { mode, setup: "", policies: Policies::default(), refused: &[], cuts: CUTS_PER_MODE }
+        Case {
+            mode,
+            setup: "",
+            policies: Policies::default(),
+            refused: &[],
+            shares: false,
+            cuts: CUTS_PER_MODE,
+        }
     }
 }
 
@@ -100,6 +109,17 @@ async fn proxy(
     tokio::select! { result = answers => result, result = requests => result }
 }
 
+impl Case {
+    fn context(self, partition: u32) -> StreamContext {
+        let mut context = people_stream(self.mode);
+        context.policies = self.policies;
+        if self.shares {
+            context.partition = Partition { index: partition, count: 2, ..Partition::WHOLE };
+        }
+        context
+    }
+}
+
 /// A value for a row; upserts see each key twice.
 fn row(number: i64, mode: WriteMode) -> (i64, String) {
     let key = if mode == WriteMode::Upsert { number % (ROWS / 2) } else { number };
@@ -117,8 +137,8 @@ fn feed(host: &TestHost, position: i64, mode: WriteMode) {
     host.feed_end();
 }
 
-/// Id, position and completeness of the receipt, once no session of an earlier run is left.
-fn receipt(database: &Database) -> (u64, i64, bool) {
+/// Id, position and completeness of the case's receipt, once no session of an earlier run is left.
+fn receipt(database: &Database, case: Case) -> (u64, i64, bool) {
     while database.query(&format!(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'rapidbyte dest%' AND datname = '{}'",
         database.name
@@ -129,7 +149,10 @@ fn receipt(database: &Database) -> (u64, i64, bool) {
     if database.query("SELECT to_regclass('raw._rapidbyte_receipts') IS NULL") == "t" {
         return (0, 0, false);
     }
-    let text = database.query("SELECT checkpoint_id, cursor_value, complete FROM raw._rapidbyte_receipts");
+    let text = database.query(&format!(
+        "SELECT checkpoint_id, cursor_value, complete FROM raw._rapidbyte_receipts WHERE partition_index = {}",
+        u32::from(case.shares)
+    ));
     let mut parts = text.split('|');
     let mut next = || parts.next().unwrap_or_default().to_owned();
     (next().parse().unwrap_or(0), next().parse().unwrap_or(0), next() == "t")
@@ -147,14 +170,13 @@ struct Attempt {
 
 /// One run through the proxy.
 fn attempt(database: &Database, case: Case, cut: Cut) -> Attempt {
-    let (last_id, position, complete) = receipt(database);
+    let (last_id, position, complete) = receipt(database, case);
     assert!(!complete, "a complete stream is not run again");
     let host = TestHost::new();
     host.set_last_checkpoint_id(last_id);
     feed(&host, position, case.mode);
     let passed = Rc::new(RefCell::new(0));
-    let mut context = people_stream(case.mode);
-    context.policies = case.policies;
+    let context = case.context(u32::from(case.shares));
     let result = block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = database.config();
@@ -199,6 +221,12 @@ fn survives_cuts(case: Case) {
     let set_up = || {
         database.clear();
         database.run(&format!("CREATE SCHEMA raw; {}", case.setup));
+        if case.shares {
+            let (result, _) = database.write(&case.context(0), |host| {
+                host.feed_end();
+            });
+            result.unwrap();
+        }
     };
     let rows = || database.query("SELECT (id, name)::text FROM raw.people WHERE id >= 0 ORDER BY 1");
     let columns = || {
@@ -220,7 +248,7 @@ fn survives_cuts(case: Case) {
         let label = format!("{case:?}, seed {seed}, cut {number}: {cut:?} of {}", whole.bytes_sent);
         set_up();
         let first = attempt(&database, case, cut);
-        let (id, _, complete) = receipt(&database);
+        let (id, _, complete) = receipt(&database, case);
         if let Err(error) = &first.result {
             assert!(error.retryable, "{label}: {error:?}");
             let confirmed = first.confirmed.unwrap_or(0);
@@ -283,6 +311,17 @@ fn an_append_that_alters_the_table_survives_cuts() {
 fn a_replace_that_alters_the_table_survives_cuts() {
     let case = Case { setup: EVOLVING, policies: USUAL, cuts: CUTS_PER_CASE, ..Case::of(WriteMode::Replace) };
     survives_cuts(case);
+}
+
+#[test]
+fn the_last_partition_of_a_replace_survives_cuts() {
+    survives_cuts(Case {
+        setup: EVOLVING,
+        policies: USUAL,
+        shares: true,
+        cuts: CUTS_PER_CASE,
+        ..Case::of(WriteMode::Replace)
+    });
 }
 
 #[test]

@@ -222,6 +222,16 @@ fn another_reading_forgets_what_the_one_before_has_staged() {
         result.unwrap();
     }
     assert_eq!(database.rows("raw.people"), expected());
+    // The host is told of the receipt of an earlier reading, and this one begins all the same.
+    let (result, host) = database.write_behind(80, &partition(0, 80, WriteMode::Replace), |host| {
+        feed(host, 0, 0, STEPS);
+    });
+    result.unwrap();
+    assert_eq!(host.receipts().iter().map(|receipt| receipt.id).collect::<Vec<_>>(), [53]);
+    assert_eq!(database.rows("raw.people"), expected());
+    for index in 1..COUNT {
+        resume(&database, index, 80, WriteMode::Replace);
+    }
     assert_eq!(database.leftovers(), "");
     // And so does a reading in one part.
     resume(&database, 0, 100, WriteMode::Replace);

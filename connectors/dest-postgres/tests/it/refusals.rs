@@ -224,6 +224,38 @@ fn a_replace_leaves_refused_records_out() {
 }
 
 #[test]
+fn a_replace_refuses_the_row_that_breaks_a_unique_index() {
+    let database = Database::new();
+    for dependent in ["", "; CREATE VIEW raw.w AS SELECT id FROM raw.t"] {
+        database.clear();
+        database.run(&format!(
+            "CREATE SCHEMA raw; CREATE TABLE raw.t (id int8 CONSTRAINT \"The Key\" PRIMARY KEY, v int8); \
+             CREATE UNIQUE INDEX \"By V\" ON raw.t (v) WHERE v > 0; INSERT INTO raw.t VALUES (9, 9){dependent}"
+        ));
+        let indexes = || {
+            database.query(
+                "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'raw.t'::regclass ORDER BY 1",
+            )
+        };
+        let before = indexes();
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3, -5, -5, 1]));
+        let rows = batch(&[1, 1, 3, 4, 5, 6], vec![("v", true, values)]);
+        let mut context = stream("t", rows.schema(), WriteMode::Replace);
+        context.policies = policies(DataErrorPolicy::Dlq);
+        let (result, host) = database.write(&context, |host| {
+            host.feed_batch(&rows);
+            host.feed_end();
+        });
+        result.unwrap();
+        let (ids, codes) = letters(&host);
+        assert_eq!((ids, codes), (vec![1, 6], vec!["23505".to_owned(); 2]), "{dependent}");
+        assert_eq!(database.rows("raw.t"), ["(1,1)", "(3,3)", "(4,-5)", "(5,-5)"], "{dependent}");
+        assert_eq!(indexes(), before, "{dependent}");
+        assert_eq!(database.leftovers(), "");
+    }
+}
+
+#[test]
 fn a_host_that_takes_no_dead_letters_ends_the_run_before_anything_is_committed() {
     let database = Database::new();
     database.run("CREATE SCHEMA raw; CREATE TABLE raw.t (id int8 PRIMARY KEY, v int8 CHECK (v < 100))");

@@ -494,3 +494,26 @@ fn cancellation_is_noticed_while_a_table_is_locked() {
         assert_eq!(summary.partition_plan, Some(PartitionPlan::default()));
     });
 }
+
+#[test]
+fn rights_on_columns_are_enough() {
+    let mut database = database(
+        "CREATE TABLE t (id int PRIMARY KEY, secret text); INSERT INTO t SELECT generate_series(1, 1000);
+        DO $$ BEGIN CREATE USER column_reader; EXCEPTION WHEN duplicate_object THEN END $$;
+        GRANT SELECT (id) ON t TO column_reader;",
+    );
+    database.config = json!({ "partition_bytes_min": 0, "user": "column_reader" });
+    let stream = columns(&["id"], full("t"));
+    block_on(async {
+        let held = hold(&database, &stream, 3).await;
+        assert_eq!(held.plan.ranges.len(), 3);
+        let mut records = 0;
+        for slice in held.slices(&stream) {
+            records += read(&database, slice).await.summary.records;
+        }
+        assert_eq!(records, 1000);
+        let filtered = StreamContext { filter: Some("secret = 'x'".to_owned()), ..stream };
+        let error = try_hold(&database, RunRequest::partition(filtered, 3)).await.err().unwrap();
+        assert_eq!(error.category, ErrorCategory::Permission, "{error}");
+    });
+}

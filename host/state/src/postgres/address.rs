@@ -95,6 +95,11 @@ impl Address {
                     }
                     _ => return wrong("target_session_attrs", "`any`, `read-write` or `primary`"),
                 },
+                // What is offered is never used, which both of these allow.
+                "channel_binding" if matches!(value.as_str(), "disable" | "prefer") => {}
+                "channel_binding" => {
+                    return wrong("channel_binding", "`disable` or `prefer`; use `sslmode=verify-full`");
+                }
                 "sslmode" => ssl = value,
                 "sslrootcert" if value == "system" => system_roots = true,
                 "sslrootcert" => root_certificates = Some(PathBuf::from(value)),
@@ -105,11 +110,11 @@ impl Address {
                         "a name of lower-case letters, digits and `_` that does not start with `pg_`",
                     );
                 }
-                known_elsewhere => {
+                unknown => {
                     return Err(format!(
-                        "the parameter `{known_elsewhere}` is not known; there are host, hostaddr, port, user, password, \
-                         dbname, sslmode, sslrootcert, connect_timeout, application_name, options, target_session_attrs \
-                         and schema"
+                        "the parameter `{unknown}` is not known; there are host, hostaddr, port, user, password, \
+                         dbname, sslmode, sslrootcert, channel_binding, connect_timeout, application_name, options, \
+                         target_session_attrs and schema"
                     ));
                 }
             }
@@ -310,7 +315,7 @@ mod tests {
         assert_eq!(quoted.config.get_password(), Some(r"it's \".as_bytes()));
         assert_eq!(quoted.config.get_user(), Some("u x"));
         assert_eq!(parsed("host=h sslmode=require sslrootcert=ca.pem").verification, Verification::Chain);
-        assert_eq!(parsed("host=h sslmode=require").verification, Verification::None);
+        assert_eq!(parsed("host=h sslmode=require channel_binding=prefer").verification, Verification::None);
         #[cfg(unix)]
         assert_eq!(parsed("host=/run/pg sslmode=require").config.get_ssl_mode(), SslMode::Disable);
     }
@@ -327,6 +332,7 @@ mod tests {
             ("postgres://u:sesame@h/db?schema=Sesame", "`schema`"),
             ("postgres://u:sesame@h/db?schema=pg_sesame", "`schema`"),
             ("postgres://u:sesame@h/db?passfile=sesame", "`passfile` is not known"),
+            ("postgres://u:sesame@h/db?channel_binding=require", "`channel_binding`"),
             ("postgres://u:sesame@/db", "no `host`"),
             ("postgres://u:%ffsesame@h/db", "UTF-8"),
         ] {

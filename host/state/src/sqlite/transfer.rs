@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 
 use super::dead_letters;
 use super::explain::{sqlite_error, unavailable};
+use super::open::{prepare, schema_error};
 use super::rows::{history_record, integer, saved_checkpoint, store_value};
 use super::write::Write;
-use super::{Inner, SqliteStore, prepare, schema_error};
+use super::{Inner, SqliteStore};
 use crate::clock::now;
 use crate::holder::Holder;
 use crate::transfer::{
