@@ -249,6 +249,39 @@ fn a_contract_is_kept() {
 }
 
 #[test]
+fn who_is_named_is_told_of_a_broken_contract() {
+    use std::io::{Read, Write};
+    let bench = Bench::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://127.0.0.1:{}/hook", listener.local_addr().unwrap().port());
+    bench.document(
+        incremental(),
+        json!({ "contracts": [{
+            "stream": "orders",
+            "column_rules": [{ "column": "amount_cents", "check": "value < 99000", "on_violation": "warn" }],
+            "on_violation": "warn",
+            "notify": { "slack_webhook": url },
+        }] }),
+    );
+    let told = std::thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        let mut text = Vec::new();
+        let mut chunk = [0; 4096];
+        // Until the body's end, which is where the JSON object ends.
+        while !text.ends_with(b"}") {
+            let read = peer.read(&mut chunk).unwrap();
+            assert_ne!(read, 0);
+            text.extend_from_slice(&chunk[..read]);
+        }
+        peer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        String::from_utf8(text).unwrap()
+    });
+    bench.run();
+    let told = told.join().unwrap();
+    assert!(told.contains("stream orders: records broke the contract: 11 of `amount_cents`"), "{told}");
+}
+
+#[test]
 fn a_large_stream_is_read_in_partitions_of_one_moment() {
     let bench = Bench::new();
     bench.src("INSERT INTO orders SELECT -i, 'n', i, NULL, now() FROM generate_series(1, 500) i");

@@ -10,7 +10,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use support::components;
 use support::random::Random;
@@ -153,14 +153,26 @@ impl<'a> Bench<'a> {
         command
     }
 
+    /// A process that was killed is dead at once; that its server has noticed takes a moment more.
+    fn output(&self, mut command: Command) -> Output {
+        loop {
+            let output = command.output().unwrap();
+            if !String::from_utf8_lossy(&output.stderr).contains("is being run by") {
+                return output;
+            }
+        }
+    }
+
     fn run(&self, context: &str) {
-        let output = self.command().output().unwrap();
+        let output = self.output(self.command());
         assert!(output.status.success(), "{context}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Answers whether it was killed there.
     fn run_killed_at(&self, point: &str) -> bool {
-        let output = self.command().env("RAPIDBYTE_KILL_AT", point).output().unwrap();
+        let mut command = self.command();
+        command.env("RAPIDBYTE_KILL_AT", point);
+        let output = self.output(command);
         if output.status.signal() == Some(9) {
             return true;
         }

@@ -29,6 +29,7 @@ mod copies;
 pub mod error;
 pub mod hooks;
 mod letters;
+mod notify;
 pub mod operations;
 mod project;
 mod provision;

@@ -50,7 +50,7 @@ pub fn query(host: &Host, args: &QueryArgs, settings: &Settings, printer: &Print
             let failure = Failure::usage("parquet_to_terminal", "Parquet is nothing for a terminal");
             return Err(failure.hint("name a file with `--output`, or send stdout to one").into());
         }
-        None => ask(&session, sql, format, &mut io::stdout().lock())?,
+        None => ask(&session, sql, format, &mut io::stdout())?,
     };
     note_cut(&written, printer);
     Ok(Exit::Success)
@@ -142,7 +142,7 @@ fn interactive(
         }
         let sql = std::mem::take(&mut statement);
         let _ = editor.add_history_entry(sql.trim());
-        match ask(session, sql.trim().trim_end_matches(';'), format, &mut io::stdout().lock()) {
+        match ask(session, sql.trim().trim_end_matches(';'), format, &mut io::stdout()) {
             Ok(written) => note_cut(&written, printer),
             Err(error) => printer.error(&Report::new(&error)),
         }

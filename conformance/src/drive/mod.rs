@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rapidbyte_host::core::channel::{Bounds, Event, Receiver};
 use rapidbyte_host::core::*;
 
-pub use read::{Held, ReadPlan, discover_with, read_elsewhere};
+pub use read::{ReadPlan, discover_with, read_elsewhere};
 pub use write::{Feed, WritePlan};
 
 use crate::clause::Finding;

@@ -78,7 +78,7 @@ impl Work {
                         position = Some(cursor.value.clone());
                     }
                 }
-                Event::End => {}
+                Event::DeadLetters(_) | Event::End => {}
             }
         }
         if error.is_none() {

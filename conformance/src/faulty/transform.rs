@@ -26,7 +26,7 @@ pub(super) async fn pass(
                 passed.push(checkpoint.id);
                 saved.append(&mut pending);
             }
-            Event::End => {}
+            Event::DeadLetters(_) | Event::End => {}
         }
     }
     let error = run.result.err();

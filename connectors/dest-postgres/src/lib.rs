@@ -74,6 +74,7 @@ impl Destination for DestPostgres {
             upsert: true,
             merge: true,
             transactional: true,
+            partitions: true,
             ..Capabilities::default()
         };
         Ok((DestPostgres { config }, OpenInfo::new(connector_id!(), capabilities)))

@@ -13,6 +13,7 @@ use super::letters::{self, Delivery};
 use crate::connector::build::BuildProgress;
 use crate::connector::load::Loaded;
 use crate::error::HostError;
+use crate::notify;
 use crate::provision::PackageOptions;
 use crate::settings::Host;
 
@@ -93,6 +94,7 @@ impl Host {
         if !ports.cancellation.is_requested() {
             letters::deliver(&spec, deliveries, &ports, &mut report).await?;
         }
+        notify::notify(pipeline, &mut report).await;
         self.as_recorded()?;
         Ok(report)
     }

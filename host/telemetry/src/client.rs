@@ -29,23 +29,28 @@ struct Shared {
     failure: Mutex<Option<String>>,
 }
 
+/// What requests are made with: the system's roots, one TLS stack, no redirects.
+pub(crate) fn http() -> Result<reqwest::Client, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        // A redirect would take the headers, and with them tokens, elsewhere.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("rapidbyte/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| error.to_string())
+}
+
 impl Client {
     pub fn new() -> Result<Self, String> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            // A redirect would take the headers, and with them tokens, elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("rapidbyte/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| error.to_string())?;
+        let http = http()?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("rapidbyte-otlp")

@@ -16,6 +16,7 @@
 //! | [`metrics`] | every metric: name, unit, attributes |
 //! | `logs` | `tracing` events and connectors' lines as log records |
 //! | [`profile`] | a run's profile as text and as a self-contained page |
+//! | [`webhook`] | one message to one address |
 //!
 //! # Invariants
 //!
@@ -32,6 +33,7 @@ mod logs;
 pub mod metrics;
 mod observer;
 pub mod profile;
+pub mod webhook;
 
 pub use config::{Config, ConfigError, Endpoint};
 pub use export::{Telemetry, TelemetryError, Undelivered};

@@ -43,7 +43,7 @@ async fn check(subject: &Subject<'_>) -> Check {
                         ));
                     }
                 }
-                Event::End => {}
+                Event::DeadLetters(_) | Event::End => {}
             }
         }
         ensure(whole.is_empty() || number > 0, || {

@@ -159,6 +159,8 @@ pub(super) fn split(spec: &PipelineSpec, stream: &StreamSpec, survey: &Survey) -
     let able = survey.source.capabilities.partitions && stream.sync_mode == SyncMode::FullRefresh;
     // Receipts are what puts the partitions' commits together.
     let able = able && survey.destination.capabilities.transactional;
+    // To be swapped in whole, the partitions have to be staged in one place.
+    let able = able && (stream.write.mode != WriteMode::Replace || survey.destination.capabilities.partitions);
     (able && partitions_max > 1).then(|| Split { partitions_max, key: stream.partition_key.clone() })
 }
 
