@@ -38,9 +38,7 @@ impl Bench {
     }
 
     fn document(&self, streams: Value, more: Value) -> PathBuf {
-        let connection = |database: &str| {
-            json!({ "host": self.server.host(), "port": self.server.port(), "user": USER, "password": PASSWORD, "database": database })
-        };
+        let connection = |database: &str| json!({ "host": self.server.host(), "port": self.server.port(), "user": USER, "password": PASSWORD, "database": database });
         let mut document = json!({
             "version": "1.0",
             "pipeline": "orders",
@@ -130,7 +128,10 @@ fn an_aggregation_of_a_full_refresh_arrives_as_a_whole() {
         json!({ "transforms": [{ "operations": [{ "sql": "SELECT id % 3 AS bucket, count(*) AS orders, sum(amount_cents) AS cents FROM input GROUP BY id % 3" }] }] }),
     );
     bench.run();
-    assert_eq!(bench.dst("SELECT bucket, orders, cents FROM orders ORDER BY bucket"), "0|333|16683300\n1|334|16716700\n2|333|16650000");
+    assert_eq!(
+        bench.dst("SELECT bucket, orders, cents FROM orders ORDER BY bucket"),
+        "0|333|16683300\n1|334|16716700\n2|333|16650000"
+    );
 }
 
 #[test]
@@ -163,7 +164,10 @@ fn what_the_destination_refuses_becomes_dead_letters_that_can_be_replayed() {
     assert_eq!(report["streams"][0]["records_dead_lettered"].to_string(), refused);
     assert_eq!(bench.dst("SELECT count(*) FROM orders"), "858");
     // In the destination's table, each once, with what it was and why.
-    assert_eq!(bench.dst("SELECT count(*), count(DISTINCT record::json->>'id') FROM dead"), format!("{refused}|{refused}"));
+    assert_eq!(
+        bench.dst("SELECT count(*), count(DISTINCT record::json->>'id') FROM dead"),
+        format!("{refused}|{refused}")
+    );
     assert_eq!(bench.dst("SELECT DISTINCT stream, origin, error_code FROM dead"), "orders|destination|23514");
     // In the state as well, where the tool shows them.
     let listed = bench.json(&["dlq", "list", "pipeline.yaml"]);
@@ -175,7 +179,10 @@ fn what_the_destination_refuses_becomes_dead_letters_that_can_be_replayed() {
     assert_eq!(bench.dst("SELECT count(*) FROM dead"), refused);
     // Still refused: nothing is lost by trying.
     let replayed = bench.json(&["dlq", "replay", "pipeline.yaml"]);
-    assert_eq!((&replayed["records_written"], replayed["records_refused"].to_string()), (&json!(0), refused.clone()));
+    assert_eq!(
+        (&replayed["records_written"], replayed["records_refused"].to_string()),
+        (&json!(0), refused.clone())
+    );
     // The cause is mended.
     bench.dst("ALTER TABLE orders DROP CONSTRAINT orders_amount_cents_check");
     let replayed = bench.json(&["dlq", "replay", "pipeline.yaml"]);
@@ -296,7 +303,8 @@ fn a_large_stream_is_read_in_partitions_of_one_moment() {
         bench.document(stream, json!({}));
         let report = bench.run();
         assert_eq!(report["streams"][0]["partitions"], json!(4), "{report}");
-        let content = "SELECT count(*), count(DISTINCT id), md5(string_agg(t::text, E'\\n' ORDER BY id)) FROM orders t";
+        let content =
+            "SELECT count(*), count(DISTINCT id), md5(string_agg(t::text, E'\\n' ORDER BY id)) FROM orders t";
         assert_eq!(bench.dst(content), bench.src(content), "{mode}");
     }
 }
@@ -311,7 +319,11 @@ fn changes_of_a_table_are_planned_by_check_and_made_with_the_data() {
     let change = &checked["schema_changes"][0];
     assert_eq!((&change["column"], &change["action"]), (&json!("country"), &json!("add")), "{checked}");
     assert_eq!(checked["estimates"][0]["stream"], json!("orders"));
-    assert_eq!(bench.dst("SELECT count(*) FROM information_schema.columns WHERE table_name = 'orders'"), "5", "nothing yet");
+    assert_eq!(
+        bench.dst("SELECT count(*) FROM information_schema.columns WHERE table_name = 'orders'"),
+        "5",
+        "nothing yet"
+    );
     let dry = bench.rapidbyte(&["run", "pipeline.yaml", "--dry-run"]);
     assert!(dry.status.success() && text(&dry).contains("country"), "{}", text(&dry));
     bench.run();
@@ -331,7 +343,8 @@ fn the_cache_answers_questions_about_what_was_synced() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(ask("SELECT count(*) AS n, max(id) AS newest FROM orders", "csv"), "n,newest\n1001,1001\n");
-    let answer: Value = serde_json::from_str(&ask("SELECT id, email FROM orders WHERE id = 5", "json")).unwrap();
+    let answer: Value =
+        serde_json::from_str(&ask("SELECT id, email FROM orders WHERE id = 5", "json")).unwrap();
     assert_eq!(answer, json!([{ "id": 5, "email": "User5@Example.com" }]));
     assert!(ask("SELECT 1 AS one", "table").contains("one"));
     let refused = bench.rapidbyte(&["query", "DROP TABLE orders", "--cache", "cache"]);
@@ -343,7 +356,9 @@ fn the_cache_answers_questions_about_what_was_synced() {
 #[test]
 fn a_server_that_comes_back_is_waited_for() {
     let mut bench = Bench::new();
-    bench.src("INSERT INTO orders SELECT i, repeat('x', 200), i, NULL, now() FROM generate_series(1001, 60000) i");
+    bench.src(
+        "INSERT INTO orders SELECT i, repeat('x', 200), i, NULL, now() FROM generate_series(1001, 60000) i",
+    );
     bench.document(
         incremental(),
         json!({

@@ -48,7 +48,11 @@ impl Shape {
                     "partition_key": "id", "partitions": 3,
                 })
             };
-            return serde_json::json!([split("events", "append"), split("accounts", "upsert"), split("rates", "replace")]);
+            return serde_json::json!([
+                split("events", "append"),
+                split("accounts", "upsert"),
+                split("rates", "replace")
+            ]);
         }
         serde_json::json!([
             { "name": "events", "sync_mode": "incremental", "cursor_field": "id", "write_mode": "append" },
@@ -89,9 +93,7 @@ impl<'a> Bench<'a> {
 
     fn write_document(&self) {
         let (host, port) = (self.server.host(), self.server.port());
-        let connection = |database: &str| {
-            serde_json::json!({ "host": host, "port": port, "user": USER, "password": PASSWORD, "database": database })
-        };
+        let connection = |database: &str| serde_json::json!({ "host": host, "port": port, "user": USER, "password": PASSWORD, "database": database });
         let mut source = connection("src");
         source["full_refresh_order"] = "always".into();
         let mut destination = serde_json::json!({
@@ -204,7 +206,9 @@ impl<'a> Bench<'a> {
             );
             let times = often(&format!("SELECT t FROM {table} t"));
             match self.shape.partitioned && table == "events" {
-                true => assert!(times == "1" || times == "2", "{context}: records of `{table}` {times} times"),
+                true => {
+                    assert!(times == "1" || times == "2", "{context}: records of `{table}` {times} times")
+                }
                 false => assert_eq!(times, "1", "{context}: records of `{table}`"),
             }
         }
@@ -215,7 +219,10 @@ impl<'a> Bench<'a> {
                 let found = self.sql("dst", &format!("SELECT count(DISTINCT t) FROM ({letters}) q"));
                 assert_eq!(found, refused, "{context}: dead letters of `{table}`");
                 let times = often(&letters);
-                assert!(times == "1" || self.shape.partitioned && times == "2", "{context}: dead letters {times} times");
+                assert!(
+                    times == "1" || self.shape.partitioned && times == "2",
+                    "{context}: dead letters {times} times"
+                );
             }
         }
     }
@@ -243,7 +250,8 @@ fn torture(shape: Shape) {
     let names: Vec<&str> = points.keys().map(String::as_str).collect();
     insta::assert_snapshot!(format!("points_{}", shape.name()), names.join("\n"));
 
-    let seed = std::env::var("RAPIDBYTE_CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
+    let seed =
+        std::env::var("RAPIDBYTE_CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
     let mut random = Random::new(seed);
     let mut killed = 0;
     for case in 0..KILLS {

@@ -15,10 +15,12 @@ pub(crate) async fn notify(pipeline: &Pipeline, report: &mut RunReport) {
     for contract in &pipeline.contracts {
         let Some(notify) = &contract.notify else { continue };
         let stream = contract.stream.value.as_str();
-        let Some(found) = report.streams.iter().find(|it| it.stream == stream && !it.violations.is_empty()) else {
+        let Some(found) = report.streams.iter().find(|it| it.stream == stream && !it.violations.is_empty())
+        else {
             continue;
         };
-        let counts = found.violations.iter().map(|it| format!("{} of `{}` ({})", it.records, it.column, it.rule));
+        let counts =
+            found.violations.iter().map(|it| format!("{} of `{}` ({})", it.records, it.column, it.rule));
         let text = format!(
             "Pipeline {}, stream {stream}: records broke the contract: {}",
             report.pipeline,
@@ -35,7 +37,9 @@ pub(crate) async fn notify(pipeline: &Pipeline, report: &mut RunReport) {
             }),
         };
         if let Err(why) = webhook::post(notify.url().expose(), body.to_string(), TIMEOUT).await {
-            report.warnings.push(format!("nobody could be told that stream `{stream}` broke its contract: {why}"));
+            report
+                .warnings
+                .push(format!("nobody could be told that stream `{stream}` broke its contract: {why}"));
         }
     }
 }

@@ -84,7 +84,8 @@ impl Breaker {
             && read >= BREAKER_RECORDS_MIN
             && refused as f64 > rate * read as f64
         {
-            let _ = self.opened.set(format!("{refused} of {read} records were refused, `error_rate` is {rate}"));
+            let _ =
+                self.opened.set(format!("{refused} of {read} records were refused, `error_rate` is {rate}"));
         }
     }
 
@@ -95,7 +96,11 @@ impl Breaker {
     }
 
     /// Refuses the run while an earlier one's breaker is open.
-    pub async fn check(&self, pipeline: &str, state: &dyn StateStore) -> Result<Option<ConnectorError>, StateError> {
+    pub async fn check(
+        &self,
+        pipeline: &str,
+        state: &dyn StateStore,
+    ) -> Result<Option<ConnectorError>, StateError> {
         let Some(policy) = self.policy else { return Ok(None) };
         let stored = state.get(&scope(pipeline), KEY).await?;
         let Some(open) = stored.and_then(|json| serde_json::from_slice::<Open>(&json).ok()) else {
@@ -119,9 +124,13 @@ fn open_error(why: &str, left_ms: u64) -> ConnectorError {
     let mut error = ConnectorError::new(
         ErrorCategory::Data,
         "circuit_open",
-        format!("the circuit breaker is open: {why}; runs of this pipeline are refused for {} s", left_ms.div_ceil(1000)),
+        format!(
+            "the circuit breaker is open: {why}; runs of this pipeline are refused for {} s",
+            left_ms.div_ceil(1000)
+        ),
     );
-    let hint = "see the run's errors and `rapidbyte dlq list`, mend the cause, then run it again after the cooldown";
+    let hint =
+        "see the run's errors and `rapidbyte dlq list`, mend the cause, then run it again after the cooldown";
     error.details = Some(serde_json::json!({ "hint": hint }).to_string());
     error
 }

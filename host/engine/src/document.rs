@@ -9,8 +9,8 @@ use rapidbyte_pipeline::{OperationSpec, Pipeline, RetryableError, Spanned, Strea
 use crate::breaker::BreakerPolicy;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::spec::{
-    ContractRule, ContractSpec, OnViolation, PipelineSpec, RequiredColumn, ResourceSpec, Selection, StreamSpec,
-    TransformKind, TransformSpec,
+    ContractRule, ContractSpec, OnViolation, PipelineSpec, RequiredColumn, ResourceSpec, Selection,
+    StreamSpec, TransformKind, TransformSpec,
 };
 
 impl PipelineSpec {

@@ -123,11 +123,22 @@ pub enum Place {
     /// Index into the pipeline's transforms.
     Transform(usize),
     /// One of a transform's operations, and the key in it.
-    Operation { transform: Option<usize>, operation: usize, key: Option<&'static str> },
+    Operation {
+        transform: Option<usize>,
+        operation: usize,
+        key: Option<&'static str>,
+    },
     /// Index into the pipeline's contracts.
     Contract(usize),
-    RequiredColumn { contract: usize, column: usize },
-    ContractRule { contract: usize, rule: usize, key: Option<&'static str> },
+    RequiredColumn {
+        contract: usize,
+        column: usize,
+    },
+    ContractRule {
+        contract: usize,
+        rule: usize,
+        key: Option<&'static str>,
+    },
     Streams,
 }
 

@@ -58,7 +58,8 @@ pub use check::{CheckItem, CheckReport, CheckStatus, CheckSubject, check};
 pub use error::{Fault, Origin, Place, PlanError, Problem};
 pub use memory::MemoryPlan;
 pub use plan::{
-    ContractPlan, PlanOptions, REPLAY_PARTITION, RuleAction, RunPlan, Split, StepKind, Task, TransformStep, plan,
+    ContractPlan, PlanOptions, REPLAY_PARTITION, RuleAction, RunPlan, Split, StepKind, Task, TransformStep,
+    plan,
 };
 pub use report::{RunReport, StreamReport};
 pub use retry::{Backoff, RetryPolicy};

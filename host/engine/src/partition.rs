@@ -196,7 +196,10 @@ async fn ask(
         RunRequest { stream: Some(context), phase: RunPhase::Partition, dry_run: false, max_records: None };
     let summary = instance.run(request).await.map_err(fault)?;
     let plan = summary.partition_plan.ok_or_else(|| {
-        fault(ConnectorError::internal("no_partition_plan", "the source answered phase `partition` without a plan"))
+        fault(ConnectorError::internal(
+            "no_partition_plan",
+            "the source answered phase `partition` without a plan",
+        ))
     })?;
     Ok((instance, plan))
 }

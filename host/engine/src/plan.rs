@@ -241,7 +241,8 @@ pub(crate) async fn resolve(
     let split = |stream: &StreamSpec| split(spec, stream, survey);
     // Whoever splits a stream holds its moment open meanwhile: one guest more.
     let splits = streams.iter().any(|stream| split(stream).is_some());
-    let guests = 2 + usize::from(splits) + streams.iter().map(|stream| passes(&stream.name).len()).max().unwrap_or(0);
+    let guests =
+        2 + usize::from(splits) + streams.iter().map(|stream| passes(&stream.name).len()).max().unwrap_or(0);
     let tasks = if splits { spec.resources.parallelism as usize } else { streams.len() };
     let (memory, mut warnings) = divide(&spec.resources, tasks, guests);
     let limits = limits(&spec.resources, &memory, survey.source.default_limits.as_ref());

@@ -163,7 +163,11 @@ impl<'a> PumpState<'a> {
 
     /// The newest checkpoint that lies before what passes now.
     fn behind(&self) -> u64 {
-        if self.is_first() { self.shared.ledger.newest_id() } else { self.forwarded.unwrap_or_else(|| self.shared.first_id()) }
+        if self.is_first() {
+            self.shared.ledger.newest_id()
+        } else {
+            self.forwarded.unwrap_or_else(|| self.shared.first_id())
+        }
     }
 
     /// Looks at a frame as its producer made it.

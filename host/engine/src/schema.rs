@@ -38,7 +38,13 @@ pub(crate) fn is_type(wanted: &str, found: &DataType) -> bool {
             matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
         }
         "binary" | "bytea" => {
-            matches!(found, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
+            matches!(
+                found,
+                DataType::Binary
+                    | DataType::LargeBinary
+                    | DataType::BinaryView
+                    | DataType::FixedSizeBinary(_)
+            )
         }
         "timestamp" => matches!(found, DataType::Timestamp(..)),
         "timestamptz" => matches!(found, DataType::Timestamp(_, Some(_))),

@@ -152,7 +152,8 @@ fn one_each(records: &Frame, errors: Vec<RecordError>) -> Result<Vec<RecordError
     let count = usize::try_from(records.records()).unwrap_or(usize::MAX);
     // A frame claims as many records as it likes where its columns are all NULL; its bytes are bounded, this is not.
     if count > DEAD_LETTERS_AT_ONCE_MAX {
-        let message = format!("{count} records were refused at once, at most {DEAD_LETTERS_AT_ONCE_MAX} can be");
+        let message =
+            format!("{count} records were refused at once, at most {DEAD_LETTERS_AT_ONCE_MAX} can be");
         return Err(ConnectorError::internal("dead_letters_too_many", message));
     }
     let mut reasons: Vec<Option<RecordError>> = vec![None; count];

@@ -81,12 +81,14 @@ fn judge(
     if origin == Origin::Destination {
         return match shared.ledger.unconfirmed() {
             // A stream that was asked to end may end uncommitted: the next run reads again what is missing.
-            Some(id) if shared.source_complete() && !shared.is_source_stopped() => Err(ConnectorError::internal(
-                "destination_did_not_commit",
-                format!(
-                    "the destination returned without having confirmed checkpoint {id}, which it was given"
-                ),
-            )),
+            Some(id) if shared.source_complete() && !shared.is_source_stopped() => {
+                Err(ConnectorError::internal(
+                    "destination_did_not_commit",
+                    format!(
+                        "the destination returned without having confirmed checkpoint {id}, which it was given"
+                    ),
+                ))
+            }
             Some(_) | None => Ok(()),
         };
     }

@@ -297,7 +297,11 @@ impl ContractStep {
                     message: format!("`{column}` breaks the contract: {rule}"),
                 }
             });
-            refused.push(Refused { origin: "contract".to_owned(), errors: errors.collect(), records: select(false)? });
+            refused.push(Refused {
+                origin: "contract".to_owned(),
+                errors: errors.collect(),
+                records: select(false)?,
+            });
         }
         Ok(Some(select(true)?))
     }
@@ -306,7 +310,8 @@ impl ContractStep {
 fn violated(violation: &Violation) -> ConnectorError {
     let Violation { column, rule, samples, .. } = violation;
     let sample = samples.first().map_or("", String::as_str);
-    let message = format!("column `{column}` breaks the contract `{rule}`: the first value that does is {sample}");
+    let message =
+        format!("column `{column}` breaks the contract `{rule}`: the first value that does is {sample}");
     let mut error = ConnectorError::new(ErrorCategory::Data, "contract_violated", message);
     error.scope = ErrorScope::PerRecord;
     error

@@ -156,7 +156,12 @@ async fn partitions(
 
 /// Lets the destination say of each partition where it stands before any is read: an append that stands half-way and that
 /// the state knows nothing of is refused before something is written twice. Answers the partition that is refused.
-async fn probe(tasks: &[Task], moment: &Moment, run: &RunShared, around: &Surroundings) -> Option<StreamReport> {
+async fn probe(
+    tasks: &[Task],
+    moment: &Moment,
+    run: &RunShared,
+    around: &Surroundings,
+) -> Option<StreamReport> {
     let around = Surroundings { probe: true, ..around.clone() };
     for task in tasks {
         let mut report = StreamReport::unstarted(task);
@@ -190,7 +195,8 @@ async fn attempts(
         let snapshot = task.snapshot.clone();
         let committed = attempt(task, around, report).await;
         let cancelled = run.ports.cancellation.is_requested();
-        let Some(fault) = report.error.clone().filter(|_| report.status == RunStatus::Failed && !cancelled) else {
+        let Some(fault) = report.error.clone().filter(|_| report.status == RunStatus::Failed && !cancelled)
+        else {
             return;
         };
         // Whoever gets on is not stuck: only failures in a row count.
@@ -272,4 +278,3 @@ impl Drop for Claim {
         }
     }
 }
-

@@ -4,13 +4,13 @@
 //!
 //! Refuses to know: other tasks, other attempts (`stream.rs`), and how a frame travels (`pump.rs`).
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use rapidbyte_core::copy::{CopyWriter, StreamCopy};
 use rapidbyte_core::channel::{Bounds, Receiver, Sender, channel};
+use rapidbyte_core::copy::{CopyWriter, StreamCopy};
 use rapidbyte_core::limits::CANCEL_GRACE_SECONDS;
 use rapidbyte_core::ports::{InstanceIo, RunEvent, RunStatus, task_scope_name};
 use rapidbyte_core::*;
@@ -112,7 +112,8 @@ async fn execute(task: Task, around: &Surroundings) -> Result<(Arc<TaskShared>, 
         },
     };
     ports.reached("engine.opened");
-    let mut running = Running { shared: shared.clone(), set: JoinSet::new(), probe: *probe, around: around.clone() };
+    let mut running =
+        Running { shared: shared.clone(), set: JoinSet::new(), probe: *probe, around: around.clone() };
     let interrupted = running.run(stages, joints).await;
     // Nothing of the task may outlive its claim.
     running.set.shutdown().await;
@@ -177,35 +178,33 @@ async fn open_all(
     outlets.push(None);
 
     let opening = plugged.iter().zip(inlets).zip(outlets).zip(schemas).map(
-        |((((origin, plugged), inlet), outlet), schema)| {
-            async move {
-                let role = origin.role().unwrap_or(ConnectorRole::Source);
-                let (gauge, inlet) = inlet.unzip();
-                let forwarded = Arc::new(AtomicU64::new(0));
-                let services = StageServices {
-                    shared: shared.clone(),
-                    origin: *origin,
-                    connector: Voice {
-                        ports: shared.ports.clone(),
-                        key: shared.task.key.clone(),
-                        of_stream: true,
-                        id: plugged.connector.id().to_owned(),
-                    },
-                    outlet: outlet.clone(),
-                    inlet: gauge.clone(),
-                    forwarded: forwarded.clone(),
-                };
-                let io = InstanceIo {
-                    inlet,
-                    outlet: outlet.clone(),
-                    services: Arc::new(services),
-                    limits: shared.task.limits,
-                    memory_bytes_max: plugged.connector.memory_bytes_max().min(memory.guest_bytes_max),
-                };
-                let opened = open(plugged, role, io).await;
-                let opened = opened.map_err(|error| Fault::new(*origin, plugged.connector.id(), error))?;
-                Ok(Stage { origin: *origin, opened, schema, outlet, inlet: gauge, forwarded })
-            }
+        |((((origin, plugged), inlet), outlet), schema)| async move {
+            let role = origin.role().unwrap_or(ConnectorRole::Source);
+            let (gauge, inlet) = inlet.unzip();
+            let forwarded = Arc::new(AtomicU64::new(0));
+            let services = StageServices {
+                shared: shared.clone(),
+                origin: *origin,
+                connector: Voice {
+                    ports: shared.ports.clone(),
+                    key: shared.task.key.clone(),
+                    of_stream: true,
+                    id: plugged.connector.id().to_owned(),
+                },
+                outlet: outlet.clone(),
+                inlet: gauge.clone(),
+                forwarded: forwarded.clone(),
+            };
+            let io = InstanceIo {
+                inlet,
+                outlet: outlet.clone(),
+                services: Arc::new(services),
+                limits: shared.task.limits,
+                memory_bytes_max: plugged.connector.memory_bytes_max().min(memory.guest_bytes_max),
+            };
+            let opened = open(plugged, role, io).await;
+            let opened = opened.map_err(|error| Fault::new(*origin, plugged.connector.id(), error))?;
+            Ok(Stage { origin: *origin, opened, schema, outlet, inlet: gauge, forwarded })
         },
     );
     Ok((try_join_all(opening).await?, joints))

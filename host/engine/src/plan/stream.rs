@@ -126,13 +126,10 @@ pub(super) fn draft(
             return None;
         }
     };
-    let partition = if replay { Partition { index: REPLAY_PARTITION, ..Partition::WHOLE } } else { Partition::WHOLE };
+    let partition =
+        if replay { Partition { index: REPLAY_PARTITION, ..Partition::WHOLE } } else { Partition::WHOLE };
     Some(Task {
-        key: TaskKey {
-            pipeline: spec.name.clone(),
-            stream: stream.name.clone(),
-            partition: partition.index,
-        },
+        key: TaskKey { pipeline: spec.name.clone(), stream: stream.name.clone(), partition: partition.index },
         partition,
         sync_mode: stream.sync_mode,
         cursor: stream.cursor.clone(),
@@ -160,7 +157,8 @@ pub(super) fn split(spec: &PipelineSpec, stream: &StreamSpec, survey: &Survey) -
     // Receipts are what puts the partitions' commits together.
     let able = able && survey.destination.capabilities.transactional;
     // To be swapped in whole, the partitions have to be staged in one place.
-    let able = able && (stream.write.mode != WriteMode::Replace || survey.destination.capabilities.partitions);
+    let able =
+        able && (stream.write.mode != WriteMode::Replace || survey.destination.capabilities.partitions);
     (able && partitions_max > 1).then(|| Split { partitions_max, key: stream.partition_key.clone() })
 }
 
@@ -179,7 +177,10 @@ fn check_split(stream: &StreamSpec, source: &OpenInfo, columns: &[String], probl
         let message = format!("`{}` cannot read a stream in partitions", source.connector_id);
         problems.push(Problem::new(name, Place::PartitionKey, "partitions_unsupported", message));
     } else if asked && stream.sync_mode != SyncMode::FullRefresh {
-        let message = format!("stream `{name}` is {}: only a `full_refresh` can be read in partitions", stream.sync_mode);
+        let message = format!(
+            "stream `{name}` is {}: only a `full_refresh` can be read in partitions",
+            stream.sync_mode
+        );
         problems.push(Problem::new(name, Place::PartitionKey, "partitions_unsupported", message));
     }
 }

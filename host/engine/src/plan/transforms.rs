@@ -103,7 +103,8 @@ async fn connector(
     let request =
         RunRequest { stream: Some(context), phase: RunPhase::Discover, dry_run: false, max_records: None };
     let summary = instance.run(request).await.map_err(|error| {
-        let message = format!("`{}` cannot take stream `{}`: {error}", plugged.connector.id(), task.key.stream);
+        let message =
+            format!("`{}` cannot take stream `{}`: {error}", plugged.connector.id(), task.key.stream);
         PassError::Problem(Problem::new(
             &task.key.stream,
             Place::Transform(index),
@@ -158,8 +159,12 @@ pub(super) fn contract(
     for (index, column) in contract.required.iter().enumerate() {
         let place = Place::RequiredColumn { contract: contract.index, column: index };
         let Ok(field) = schema.field_with_name(&column.name) else {
-            let hint = suggestion("columns", &column.name, schema.fields().iter().map(|it| it.name().as_str()));
-            let message = format!("the contract of stream `{name}` requires column `{}`, which does not arrive", column.name);
+            let hint =
+                suggestion("columns", &column.name, schema.fields().iter().map(|it| it.name().as_str()));
+            let message = format!(
+                "the contract of stream `{name}` requires column `{}`, which does not arrive",
+                column.name
+            );
             broken(place, "contract_column_missing", message, hint);
             continue;
         };
@@ -171,7 +176,12 @@ pub(super) fn contract(
                 column.name,
                 field.data_type()
             );
-            broken(place, "contract_type", message, Some("cast it with `cast_column`, or change the contract".to_owned()));
+            broken(
+                place,
+                "contract_type",
+                message,
+                Some("cast it with `cast_column`, or change the contract".to_owned()),
+            );
             continue;
         }
         if column.nullable == Some(false) && field.is_nullable() {

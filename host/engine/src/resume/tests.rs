@@ -198,7 +198,13 @@ fn a_reset_outweighs_what_is_not_newer() {
 #[test]
 fn another_reading_is_not_continued_not_even_after_a_crash() {
     let before = |field: &str, after| {
-        Some(Shape { sync_mode: SyncMode::Incremental, cursor_field: Some(field.into()), floor: 0, aggregated: false, after })
+        Some(Shape {
+            sync_mode: SyncMode::Incremental,
+            cursor_field: Some(field.into()),
+            floor: 0,
+            aggregated: false,
+            after,
+        })
     };
     let mut upsert =
         Case::new(SyncMode::Incremental, WriteMode::Upsert).receipt(receipt(9, 90)).saved(saved(9, 90));
@@ -217,7 +223,13 @@ fn another_reading_is_not_continued_not_even_after_a_crash() {
     let mut append = incremental().receipt(receipt(9, 90)).saved(saved(9, 90));
     append.shape = before("id", 0);
     assert_eq!(append.decide().unwrap_err().code, "cursor_changed");
-    append.shape = Some(Shape { sync_mode: SyncMode::FullRefresh, cursor_field: None, floor: 0, aggregated: false, after: 0 });
+    append.shape = Some(Shape {
+        sync_mode: SyncMode::FullRefresh,
+        cursor_field: None,
+        floor: 0,
+        aggregated: false,
+        after: 0,
+    });
     assert_eq!(append.decide().unwrap_err().code, "cursor_changed");
 
     let mut refreshed = full().receipt(receipt(9, 90));

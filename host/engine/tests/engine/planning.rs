@@ -132,7 +132,8 @@ fn refuses_what_destination_or_policies_cannot_do() {
     assert_eq!((found[0].code, found[0].place.clone()), ("write_mode_unsupported", Place::WriteMode));
     assert_eq!(found[0].hint.as_deref(), Some("it can by `append`, `upsert`, `merge`"));
 
-    let keyed = StreamSpec { partition_key: Some("idd".into()), partitions: Some(4), ..full(WriteMode::Append) };
+    let keyed =
+        StreamSpec { partition_key: Some("idd".into()), partitions: Some(4), ..full(WriteMode::Append) };
     let codes: Vec<_> = problems(&stage(vec![keyed])).iter().map(|problem| problem.code).collect();
     assert_eq!(codes, ["unknown_column", "partitions_unsupported"]);
 

@@ -50,8 +50,10 @@ fn dead(stage: &Stage) -> Vec<Row> {
     let letters = runtime.block_on(store.dead_letters(&filter, 0, 10_000)).unwrap();
     let mut rows = Vec::new();
     for stored in letters {
-        let frame =
-            rapidbyte_core::Frame::from_checked(stored.letters.frame.clone(), stored.letters.errors.len() as u64);
+        let frame = rapidbyte_core::Frame::from_checked(
+            stored.letters.frame.clone(),
+            stored.letters.errors.len() as u64,
+        );
         let found = from_frame(&frame);
         assert_eq!(found.len(), stored.letters.errors.len(), "a reason for every record");
         rows.extend(found);
@@ -129,10 +131,8 @@ fn stage_retry() -> RetryPolicy {
 
 #[test]
 fn too_many_refused_records_open_the_circuit_breaker_for_this_run_and_the_next() {
-    let mut stage = of(
-        StreamSpec { policies: skip(), ..stream(STREAM, SyncMode::Incremental, WriteMode::Append) },
-        60,
-    );
+    let mut stage =
+        of(StreamSpec { policies: skip(), ..stream(STREAM, SyncMode::Incremental, WriteMode::Append) }, 60);
     stage.behaviour.mischief = Mischief::DestinationRefusesRecords;
     stage.spec.breaker =
         Some(BreakerPolicy { error_threshold: Some(10), error_rate: None, cooldown_ms: 3_600_000 });
@@ -163,11 +163,7 @@ fn dlq() -> rapidbyte_core::Policies {
 fn exact_with_dead_letters(sync_mode: SyncMode, mode: WriteMode, mischief: Mischief, partitions: u32) {
     let fresh = || {
         let mut stage = of(
-            StreamSpec {
-                policies: dlq(),
-                on_error: DataErrorPolicy::Dlq,
-                ..stream(STREAM, sync_mode, mode)
-            },
+            StreamSpec { policies: dlq(), on_error: DataErrorPolicy::Dlq, ..stream(STREAM, sync_mode, mode) },
             12,
         );
         stage.behaviour.mischief = mischief;
@@ -249,7 +245,11 @@ fn partitions_together_are_the_stream() {
         for ordered in [true, false] {
             let stage = partitioned(mode, ordered, 30);
             let report = stage.run();
-            assert_eq!((only(&report).status, only(&report).partitions), (RunStatus::Succeeded, 3), "{report:?}");
+            assert_eq!(
+                (only(&report).status, only(&report).partitions),
+                (RunStatus::Succeeded, 3),
+                "{report:?}"
+            );
             assert_eq!(only(&report).counters.records_written, 30);
             assert_exact(&stage, &format!("{mode} {ordered}"));
             // Again, with fewer records: a new reading, in which no receipt of the old one counts.
@@ -257,7 +257,14 @@ fn partitions_together_are_the_stream() {
             let report = stage.run();
             assert_eq!(only(&report).status, RunStatus::Succeeded, "{report:?}");
             let found = stage.world.table(STREAM).rows.len();
-            assert_eq!(found, match mode { WriteMode::Append => 50, WriteMode::Replace => 20, _ => 30 });
+            assert_eq!(
+                found,
+                match mode {
+                    WriteMode::Append => 50,
+                    WriteMode::Replace => 20,
+                    _ => 30,
+                }
+            );
         }
     }
 }
@@ -336,7 +343,11 @@ fn a_lost_moment_is_opened_again() {
     assert_eq!(only(&report).status, RunStatus::Succeeded, "{report:?}");
     assert!(only(&report).retries >= 3, "every partition lost it");
     assert_exact(&stage, "moment");
-    assert_eq!(stage.world.lock().moments.load(std::sync::atomic::Ordering::Relaxed), 2, "one new one for all");
+    assert_eq!(
+        stage.world.lock().moments.load(std::sync::atomic::Ordering::Relaxed),
+        2,
+        "one new one for all"
+    );
 }
 
 #[test]
@@ -381,15 +392,22 @@ fn operations_run_between_connectors_in_the_documents_order() {
 
 #[test]
 fn a_filter_that_the_source_cannot_apply_is_the_hosts() {
-    let stage =
-        of(StreamSpec { filter: Some("even".into()), ..stream(STREAM, SyncMode::Incremental, WriteMode::Append) }, 20);
+    let stage = of(
+        StreamSpec {
+            filter: Some("even".into()),
+            ..stream(STREAM, SyncMode::Incremental, WriteMode::Append)
+        },
+        20,
+    );
     stage.run();
     assert_eq!(stage.world.table(STREAM).rows.len(), 10);
 }
 
 #[test]
 fn a_record_that_an_operation_refuses_is_found_in_its_batch() {
-    for (on_error, written) in [(DataErrorPolicy::Dlq, 19), (DataErrorPolicy::Skip, 19), (DataErrorPolicy::Fail, 0)] {
+    for (on_error, written) in
+        [(DataErrorPolicy::Dlq, 19), (DataErrorPolicy::Skip, 19), (DataErrorPolicy::Fail, 0)]
+    {
         let stream = StreamSpec { on_error, ..stream(STREAM, SyncMode::Incremental, WriteMode::Append) };
         let mut stage = of(stream, 20);
         stage.behaviour.batch_rows = 20;
@@ -399,7 +417,9 @@ fn a_record_that_an_operation_refuses_is_found_in_its_batch() {
         assert_eq!(found.len(), written, "{on_error}");
         match on_error {
             DataErrorPolicy::Fail => assert_eq!(code(&report), "cast"),
-            DataErrorPolicy::Dlq => assert_eq!(dead(&stage).iter().map(|row| row.id).collect::<Vec<_>>(), [7]),
+            DataErrorPolicy::Dlq => {
+                assert_eq!(dead(&stage).iter().map(|row| row.id).collect::<Vec<_>>(), [7])
+            }
             DataErrorPolicy::Skip => assert_eq!(only(&report).records_skipped, 1),
         }
         if written > 0 {
@@ -416,7 +436,9 @@ fn an_aggregation_gives_all_at_the_end_and_starts_over_after_a_crash() {
         stage
     };
     let last = || operations(vec![Operation::Sql { query: "last".into() }]);
-    for transforms in [vec![last()], vec![TransformSpec::default(), last()], vec![last(), TransformSpec::default()]] {
+    for transforms in
+        [vec![last()], vec![TransformSpec::default(), last()], vec![last(), TransformSpec::default()]]
+    {
         let steps = fresh(transforms.clone()).process(Strike::Never, 1).steps;
         for at in 1..=steps {
             let stage = fresh(transforms.clone());
@@ -438,7 +460,11 @@ fn contract(on_violation: OnViolation) -> ContractSpec {
     ContractSpec {
         index: 0,
         stream: STREAM.into(),
-        required: vec![RequiredColumn { name: "id".into(), data_type: Some("Int64".into()), nullable: Some(false) }],
+        required: vec![RequiredColumn {
+            name: "id".into(),
+            data_type: Some("Int64".into()),
+            nullable: Some(false),
+        }],
         rules: vec![ContractRule {
             rule: Rule { column: "value".into(), check: "value < 180".into() },
             on_violation,

@@ -12,8 +12,8 @@ use rapidbyte_core::ports::{Observer, RunEvent, RunStatus, StateStore};
 use rapidbyte_core::redact::Redactor;
 use rapidbyte_core::*;
 use rapidbyte_engine::{
-    Cancellation, Connectors, PipelineSpec, PlanOptions, Plugged, Ports, ResourceSpec, RetryPolicy, RunReport,
-    Selection, StreamSpec, TransformKind, TransformSpec, plan, run,
+    Cancellation, Connectors, PipelineSpec, PlanOptions, Plugged, Ports, ResourceSpec, RetryPolicy,
+    RunReport, Selection, StreamSpec, TransformKind, TransformSpec, plan, run,
 };
 use rapidbyte_state::SqliteStore;
 use tempfile::TempDir;

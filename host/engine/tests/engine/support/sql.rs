@@ -41,7 +41,10 @@ impl SqlPlanner for FakeSql {
 
     fn rules(&self, input: &SchemaRef, rules: &[Rule]) -> Result<Arc<dyn Rules>, SqlProblem> {
         let bounds = rules.iter().map(|rule| {
-            (input.index_of(&rule.column).unwrap(), rule.check.strip_prefix("value < ").unwrap().parse().unwrap())
+            (
+                input.index_of(&rule.column).unwrap(),
+                rule.check.strip_prefix("value < ").unwrap().parse().unwrap(),
+            )
         });
         Ok(Arc::new(Below(bounds.collect())))
     }

@@ -118,7 +118,8 @@ impl World {
         table.set_receipt(partition.index, transactional.then_some(receipt));
         // A reading is at its end when all its partitions are.
         let at_end = |index| table.receipt_of(index).is_some_and(|it| it.complete && it.id > partition.floor);
-        let complete = if partition.is_whole() { complete } else { complete && (0..partition.count).all(at_end) };
+        let complete =
+            if partition.is_whole() { complete } else { complete && (0..partition.count).all(at_end) };
         match mode {
             WriteMode::Append => table.rows.extend(rows),
             WriteMode::Replace => {
