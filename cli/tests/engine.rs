@@ -105,7 +105,7 @@ fn records_are_transformed_in_the_documents_order_by_the_host_and_by_connectors(
                 { "rename_column": { "from": "note", "to": "remark" } },
                 { "add_column": { "name": "amount", "expression": "CAST(amount_cents AS DOUBLE) / 100.0" } },
             ] },
-            { "use": components().join("transform-mask.wasm"), "config": { "columns": { "email": "sha256" } } },
+            { "use": components().join("transform-mask.wasm"), "config": { "rules": [{ "columns": ["email"], "action": "redact" }] } },
             { "operations": [
                 { "cast_column": { "column": "at", "to": "Date" } },
                 { "drop_columns": ["amount_cents"] },
@@ -293,10 +293,12 @@ fn a_large_stream_is_read_in_partitions_of_one_moment() {
     let bench = Bench::new();
     bench.src("INSERT INTO orders SELECT -i, 'n', i, NULL, now() FROM generate_series(1, 500) i");
     for mode in ["replace", "append", "upsert"] {
-        let stream = json!([{
+        let mut stream = json!([{
             "name": "orders", "sync_mode": "full_refresh", "write_mode": mode, "partition_key": "id", "partitions": 4,
-            "primary_key": if mode == "upsert" { json!(["id"]) } else { json!([]) },
         }]);
+        if mode == "upsert" {
+            stream[0]["primary_key"] = json!(["id"]);
+        }
         bench.dst("DROP TABLE IF EXISTS orders, _rapidbyte_receipts");
         let state = bench.folder.path().join("state");
         let _ = std::fs::remove_dir_all(state);

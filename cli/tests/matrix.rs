@@ -42,11 +42,13 @@ impl Shape {
     fn streams(self) -> serde_json::Value {
         if self.partitioned {
             let split = |name: &str, mode: &str| {
-                serde_json::json!({
-                    "name": name, "sync_mode": "full_refresh", "write_mode": mode,
-                    "primary_key": if mode == "upsert" { vec!["id"] } else { vec![] },
-                    "partition_key": "id", "partitions": 3,
-                })
+                let mut stream = serde_json::json!({
+                    "name": name, "sync_mode": "full_refresh", "write_mode": mode, "partition_key": "id", "partitions": 3,
+                });
+                if mode == "upsert" {
+                    stream["primary_key"] = serde_json::json!(["id"]);
+                }
+                stream
             };
             return serde_json::json!([
                 split("events", "append"),

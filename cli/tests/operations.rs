@@ -177,7 +177,7 @@ fn the_doctor_finds_what_is_wrong() {
         assert!(subjects.contains(&subject), "{subjects:?}");
     }
     let shown = project.rapidbyte(["doctor"]).run().expect(0);
-    assert!(shown.stdout.contains("[OK] home folder: [HOME]/.rapidbyte"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("[OK] home folder: "), "{}", shown.stdout);
 
     // State that is none, in a workspace; and a registry that is not there.
     project.write("rapidbyte.toml", "");

@@ -29,3 +29,6 @@ pub const SAMPLE_BYTES_MAX: usize = 120;
 pub const DEAD_LETTERS_AT_ONCE_MAX: usize = 65_536;
 /// A connector that holds a stream's moment open does nothing else.
 pub const PARTITIONS_MAX: u32 = 1024;
+/// A stream that nobody asked to split is split only as far as each part still takes records of this size, in bytes: what a
+/// single stream takes in half of the default memory.
+pub const SPLIT_RECORD_BYTES_MIN: u64 = 8 * 1024 * 1024;

@@ -25,10 +25,16 @@ pub struct MemoryPlan {
     pub channel_bytes_max: u64,
 }
 
-/// Divides the memory for `tasks` tasks of up to `guests` connectors each; with what it had to lower, as sentences.
-pub(crate) fn divide(resources: &ResourceSpec, tasks: usize, guests: usize) -> (MemoryPlan, Vec<String>) {
-    let guests = guests.max(2) as u64;
-    let links = guests - 1;
+/// Divides the memory for `tasks` tasks of up to `guests` connectors each in a chain, and `apart` beside it; with what it had
+/// to lower, as sentences.
+pub(crate) fn divide(
+    resources: &ResourceSpec,
+    tasks: usize,
+    guests: usize,
+    apart: usize,
+) -> (MemoryPlan, Vec<String>) {
+    let links = guests.max(2) as u64 - 1;
+    let guests = guests.max(2) as u64 + apart as u64;
     let available = resources.max_memory_bytes.saturating_sub(HOST_MEMORY_BYTES).max(1);
     let wanted = u64::from(resources.parallelism).min(tasks as u64).max(1);
     let mut tasks_max = wanted.min(available / TASK_MEMORY_BYTES_MIN).max(1);
@@ -112,7 +118,7 @@ mod tests {
                 for tasks in [1, 3, 100] {
                     for guests in [2, 3, 5] {
                         for batch in [None, Some(1), Some(8), Some(64), Some(256)] {
-                            let (plan, _) = divide(&resources(memory, parallelism, batch), tasks, guests);
+                            let (plan, _) = divide(&resources(memory, parallelism, batch, 0), tasks, guests);
                             let links = guests as u64 - 1;
                             let frames = FRAMES_PER_LINK * links * plan.batch_bytes_max;
                             let task = frames + plan.guest_bytes_max * guests as u64;
@@ -134,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_single_stream_in_256_mib_takes_records_of_8_mib() {
-        let (plan, warnings) = divide(&resources(256, 4, None), 1, 2);
+        let (plan, warnings) = divide(&resources(256, 4, None, 0), 1, 2);
         assert!(plan.record_bytes_max > 9 * MIB, "{plan:?}");
         assert!(plan.guest_bytes_max > 80 * MIB, "{plan:?}");
         assert!(warnings.is_empty());
@@ -142,10 +148,10 @@ mod tests {
 
     #[test]
     fn large_batches_cost_tasks_before_they_are_lowered() {
-        let (plan, warnings) = divide(&resources(1024, 4, Some(32)), 4, 2);
+        let (plan, warnings) = divide(&resources(1024, 4, Some(32)), 4, 2, 0);
         assert_eq!((plan.tasks_max, plan.batch_bytes_max), (2, 32 * MIB));
         assert!(warnings.is_empty());
-        let (plan, warnings) = divide(&resources(256, 4, Some(64)), 4, 2);
+        let (plan, warnings) = divide(&resources(256, 4, Some(64)), 4, 2, 0);
         assert_eq!(plan.tasks_max, 1);
         assert!(plan.batch_bytes_max > 19 * MIB);
         assert_eq!(

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::breaker::BreakerPolicy;
 use crate::cancel::CancelLevel;
 use crate::error::{Fault, Origin, Place, PlanError, Problem};
+use crate::limits::SPLIT_RECORD_BYTES_MIN;
 use crate::memory::{MemoryPlan, divide};
 use crate::retry::RetryPolicy;
 use crate::schema::{names_shown, repeated, suggestion};
@@ -178,8 +179,8 @@ pub struct PlanOptions {
     pub replay: bool,
 }
 
-/// The partition under which dead letters of a stream are replayed.
-pub const REPLAY_PARTITION: u32 = u32::MAX;
+/// The partition under which dead letters of a stream are replayed. Destinations keep it as a signed number.
+pub const REPLAY_PARTITION: u32 = i32::MAX as u32;
 
 /// Asks the connectors what they offer and plans what the pipeline asks.
 pub async fn plan(
@@ -239,12 +240,12 @@ pub(crate) async fn resolve(
         spec.transforms.iter().enumerate().skip(spec.transforms_from).filter_map(passes).collect()
     };
     let split = |stream: &StreamSpec| split(spec, stream, survey);
+    let passed = streams.iter().map(|stream| passes(&stream.name).len()).max().unwrap_or(0);
+    let side_by_side = partitions_at_once(spec, &streams, &split, passed);
     // Whoever splits a stream holds its moment open meanwhile: one guest more.
-    let splits = streams.iter().any(|stream| split(stream).is_some());
-    let guests =
-        2 + usize::from(splits) + streams.iter().map(|stream| passes(&stream.name).len()).max().unwrap_or(0);
-    let tasks = if splits { spec.resources.parallelism as usize } else { streams.len() };
-    let (memory, mut warnings) = divide(&spec.resources, tasks, guests);
+    let apart = usize::from(side_by_side > 1);
+    let tasks = streams.len().max(side_by_side as usize);
+    let (memory, mut warnings) = divide(&spec.resources, tasks, 2 + passed, apart);
     let limits = limits(&spec.resources, &memory, survey.source.default_limits.as_ref());
 
     let mut tasks = Vec::new();
@@ -266,7 +267,10 @@ pub(crate) async fn resolve(
             transforms::contract(&mut task, contract, ports, &mut problems, &mut warnings);
         }
         // What comes out only at the end cannot be put together from partitions.
-        task.split = split(stream).filter(|_| !task.aggregates());
+        task.split = split(stream).filter(|_| side_by_side > 1 && !task.aggregates());
+        if let Some(split) = task.split.as_mut().filter(|_| stream.partitions.is_none()) {
+            split.partitions_max = side_by_side;
+        }
         check_write(&mut task, offered, &survey.destination, &mut problems);
         tasks.push(task);
     }
@@ -289,6 +293,31 @@ pub(crate) async fn resolve(
     }
     let (retry, breaker) = (spec.retry.clone(), spec.breaker);
     Ok(RunPlan { pipeline: spec.name.clone(), tasks, memory, retry, breaker, warnings })
+}
+
+/// How many partitions of a stream are read at once; below 2: none is split. Where a document asks for partitions, as many as
+/// `parallelism` says. Else as many as leave each of them room for large records: nobody's records shall become too large
+/// because the engine thought of reading faster.
+fn partitions_at_once(
+    spec: &PipelineSpec,
+    streams: &[StreamSpec],
+    split: &dyn Fn(&StreamSpec) -> Option<Split>,
+    passed: usize,
+) -> u32 {
+    let mut able = streams.iter().filter(|stream| split(stream).is_some()).peekable();
+    if able.peek().is_none() {
+        return 1;
+    }
+    let parallelism = spec.resources.parallelism;
+    if able.any(|stream| stream.partitions.is_some() || stream.partition_key.is_some()) {
+        return parallelism;
+    }
+    let wanted = spec.resources.max_record_bytes.unwrap_or(SPLIT_RECORD_BYTES_MIN);
+    let fits = |tasks: &u32| {
+        let (memory, _) = divide(&spec.resources, *tasks as usize, 2 + passed, 1);
+        memory.tasks_max >= *tasks && memory.record_bytes_max >= wanted
+    };
+    (2..=parallelism).take_while(fits).last().unwrap_or(1)
 }
 
 /// The streams to move, from the pipeline and from what the caller picked.

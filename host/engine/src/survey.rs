@@ -91,7 +91,7 @@ pub(crate) async fn ask(
         ConnectorRole::Destination => Origin::Destination,
         ConnectorRole::Transform => Origin::Transform(0),
     };
-    let (memory, _) = divide(resources, 1, 2);
+    let (memory, _) = divide(resources, 1, 2, 0);
     let key = TaskKey { pipeline: pipeline.to_owned(), stream: String::new(), partition: 0 };
     let io = quiet_io(plugged, key, false, limits(resources, &memory, None), memory.guest_bytes_max, ports);
     open(plugged, role, io).await.map_err(|error| Fault::new(origin, plugged.connector.id(), error))

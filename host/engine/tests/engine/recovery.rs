@@ -233,7 +233,8 @@ fn the_policy_decides_what_becomes_of_refused_records() {
 // ---- Partitions ---------------------------------------------------------------------------------
 
 fn partitioned(mode: WriteMode, ordered: bool, count: i64) -> Stage {
-    let mut stage = stage(SyncMode::FullRefresh, mode, count);
+    let mut stage =
+        of(StreamSpec { partitions: Some(3), ..stream(STREAM, SyncMode::FullRefresh, mode) }, count);
     stage.behaviour.partitions = 3;
     stage.behaviour.ordered = ordered;
     stage
@@ -278,6 +279,14 @@ fn a_small_stream_or_one_that_must_not_is_read_as_one() {
     streams[0].partitions = Some(1);
     assert_eq!(only(&stage.run()).partitions, 1);
     assert_exact(&stage, "as one");
+    // Unasked, only as far as each part still takes large records.
+    let mut stage = self::stage(SyncMode::FullRefresh, WriteMode::Append, 30);
+    stage.behaviour.partitions = 8;
+    let report = stage.run();
+    assert_eq!(only(&report).partitions, 2, "{report:?}");
+    assert!(report.memory.record_bytes_max >= 8 << 20, "{report:?}");
+    stage.spec.resources.max_memory_bytes = 128 << 20;
+    assert_eq!(only(&stage.run()).partitions, 1);
     let mut stage = partitioned(WriteMode::Append, true, 30);
     stage.behaviour.transactional = false;
     assert_eq!(only(&stage.run()).partitions, 1, "without receipts nothing puts the partitions together");
@@ -361,6 +370,8 @@ fn reading_as_one_after_an_unfinished_reading_in_partitions_loses_nothing() {
                 stage.lose_state();
             }
             stage.behaviour.partitions = 0;
+            let rapidbyte_engine::Selection::Listed(streams) = &mut stage.spec.streams else { panic!() };
+            streams[0].partitions = None;
             let report = stage.run();
             assert_eq!(only(&report).status, RunStatus::Succeeded, "{report:?}");
             assert_exact(&stage, &format!("seed {seed} lose_state={lose_state}"));
