@@ -118,7 +118,7 @@ mod tests {
                 for tasks in [1, 3, 100] {
                     for guests in [2, 3, 5] {
                         for batch in [None, Some(1), Some(8), Some(64), Some(256)] {
-                            let (plan, _) = divide(&resources(memory, parallelism, batch, 0), tasks, guests);
+                            let (plan, _) = divide(&resources(memory, parallelism, batch), tasks, guests, 0);
                             let links = guests as u64 - 1;
                             let frames = FRAMES_PER_LINK * links * plan.batch_bytes_max;
                             let task = frames + plan.guest_bytes_max * guests as u64;
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_single_stream_in_256_mib_takes_records_of_8_mib() {
-        let (plan, warnings) = divide(&resources(256, 4, None, 0), 1, 2);
+        let (plan, warnings) = divide(&resources(256, 4, None), 1, 2, 0);
         assert!(plan.record_bytes_max > 9 * MIB, "{plan:?}");
         assert!(plan.guest_bytes_max > 80 * MIB, "{plan:?}");
         assert!(warnings.is_empty());
