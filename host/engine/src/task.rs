@@ -248,6 +248,8 @@ impl Running {
             }
         };
         if self.probe {
+            // While its side of the channel stands: nobody ends here because somebody else has.
+            self.set.shutdown().await;
             return false;
         }
         if start.done {
