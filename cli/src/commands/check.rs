@@ -117,7 +117,8 @@ fn estimated(estimate: &Estimate) -> String {
         None => String::new(),
     };
     let partitions = match estimate.partitions_max {
-        0 | 1 => String::new(),
+        // How far it is split depends on how large it is.
+        count if count < 2 || estimate.rows.is_none() => String::new(),
         count => format!(", in up to {count} partitions"),
     };
     format!("{}: {rows}{time}{partitions}", estimate.stream)
