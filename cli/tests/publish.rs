@@ -115,6 +115,8 @@ fn what_is_published_is_installed_by_who_trusts_the_key() {
     // Once, whatever is in it.
     let again = publish(&project, &[&signed[..], &["--format", "json"]].concat()).run().expect(5);
     assert_eq!(code(&again), "version_exists");
+    // Nothing was packed yet, so nothing is said of what it would have been.
+    assert!(!again.stdout.contains("as something else"), "{}", again.text());
 
     let config = project.home().join(".rapidbyte/config.toml");
     let trust = |key: &str| {

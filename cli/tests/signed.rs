@@ -8,12 +8,16 @@ use std::path::Path;
 use bytes::Bytes;
 use rapidbyte_host::wasm::component as wasm;
 use rapidbyte_packages::folder::FolderRegistry;
+use rapidbyte_packages::oci::{Descriptor, EMPTY_BLOB, EMPTY_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Manifest};
 use rapidbyte_packages::package::ComponentFacts;
+use rapidbyte_packages::registry::Registry;
 use rapidbyte_publish::provenance::Build;
 use rapidbyte_publish::push::push;
 use rapidbyte_publish::sbom::Bill;
 use rapidbyte_publish::{Parts, Publication};
+use rapidbyte_signing::bundle::{self, Statement};
 use rapidbyte_signing::{PrivateKey, PublicKey};
+use registry_fixtures::Authority;
 use serde_json::{Value, json};
 use support::registry::{component, version};
 use support::{Outcome, Project};
@@ -111,6 +115,65 @@ fn what_is_signed_by_whom_is_locked_and_stays_so() {
     refused(connectors(&project, ["add", "--locked", "--offline"]), "trust_signer_not_trusted");
     refused(connectors(&project, ["add", "--locked"]), "trust_wrong_key");
     refused(connectors(&project, ["verify", "source-file", "--offline"]), "trust_signer_not_trusted");
+}
+
+/// Signs the newest of a folder's packages by an identity, as a robot without a key does.
+fn sign_by(authority: &Authority, folder: &Path, number: &str) {
+    let registry = FolderRegistry::new(folder);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let package = registry.resolve("source-file", number).await.unwrap().unwrap();
+        let statement = Statement::new(&package.digest, bundle::SIGN_PREDICATE, json!({}));
+        let signed = authority.sign(ISSUER, ROBOT, &serde_json::to_vec(&statement).unwrap()).unwrap();
+        let layer = Descriptor::of(bundle::MEDIA_TYPE, &signed);
+        let config = Descriptor::of(EMPTY_MEDIA_TYPE, EMPTY_BLOB);
+        registry.put_blob("source-file", &layer, &signed).await.unwrap();
+        registry.put_blob("source-file", &config, EMPTY_BLOB).await.unwrap();
+        let mut manifest = Manifest::new(bundle::MEDIA_TYPE, config, vec![layer]);
+        manifest.subject = Some(package);
+        registry.put_manifest("source-file", None, MANIFEST_MEDIA_TYPE, &manifest.bytes()).await.unwrap();
+    });
+}
+
+const ISSUER: &str = "https://token.ci.example";
+const ROBOT: &str = "https://git.example/acme/source-file/release.yml@refs/heads/main";
+
+#[test]
+fn whoever_signs_without_a_key_is_pinned_by_name_and_issuer() {
+    let authority = Authority::new().unwrap();
+    let project = Project::new();
+    let folder = project.path("registry");
+    project.write("registry/.keep", "");
+    publish(&folder, "1.0.0", None);
+    sign_by(&authority, &folder, "1.0.0");
+    let trust = |issuer: &str, subject: &str, root: &str| {
+        let home = project.home().join(".rapidbyte");
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("root.json"), root).unwrap();
+        let settings = format!(
+            "default-registry = \"local\"\n[registries.local]\nurl = \"dir:{}\"\n[trust]\nlevel = \"require\"\n\
+             trusted-root = \"root.json\"\n[[trust.rule]]\nregistry = \"local\"\n\
+             identities = [{{ issuer = \"{issuer}\", subject = \"{subject}\" }}]\n",
+            folder.display()
+        );
+        std::fs::write(home.join("config.toml"), settings).unwrap();
+    };
+    let root = authority.trusted_root();
+    trust(ISSUER, "https://git.example/mallory/release.yml@refs/heads/main", &root);
+    refused(connectors(&project, ["add", "source-file", "--yes"]), "trust_wrong_identity");
+    trust("https://login.example", ROBOT, &root);
+    refused(connectors(&project, ["add", "source-file", "--yes"]), "trust_wrong_identity");
+    trust(ISSUER, ROBOT, &Authority::new().unwrap().trusted_root());
+    refused(connectors(&project, ["add", "source-file", "--yes"]), "trust_unproven");
+    assert_eq!(lock(&project), "");
+    trust(ISSUER, ROBOT, &root);
+    connectors(&project, ["add", "source-file", "--yes"]).expect(0);
+    assert!(
+        lock(&project).contains(&format!("signer = \"identity {ROBOT} ({ISSUER})\"")),
+        "{}",
+        lock(&project)
+    );
+    connectors(&project, ["verify", "source-file", "--offline"]).expect(0);
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl fmt::Display for VersionSpec {
 }
 
 /// A version as a tag: tags cannot hold the `+` of build metadata.
-pub fn tag_of(version: &Version) -> String {
+pub fn tag_of(version: impl fmt::Display) -> String {
     version.to_string().replace('+', "_")
 }
 

@@ -4,6 +4,7 @@
 
 use rapidbyte_packages::digest::Digest;
 use rapidbyte_packages::oci::{Descriptor, EMPTY_BLOB, EMPTY_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, Manifest};
+use rapidbyte_packages::reference::tag_of;
 use rapidbyte_packages::registry::{self, Registry, RegistryError, Tag};
 use rapidbyte_signing::simple::{self, Signed};
 use rapidbyte_trust::{Evidence, gather};
@@ -34,8 +35,13 @@ pub struct Pushed {
 /// Why a version is not there after all.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    #[error("`{name}@{version}` is published already{}", if *same { ", as exactly this" } else { ", as something else" })]
-    VersionExists { name: String, version: String, found: Digest, same: bool },
+    /// `same` is unknown where nothing has been packed yet.
+    #[error("`{name}@{version}` is published already{}", match same {
+        Some(true) => ", as exactly this",
+        Some(false) => ", as something else",
+        None => "",
+    })]
+    VersionExists { name: String, version: String, found: Digest, same: Option<bool> },
     #[error(transparent)]
     Registry(#[from] RegistryError),
 }
@@ -63,15 +69,10 @@ pub async fn must_be_new(
         Some(found) => Err(PushError::VersionExists {
             name: name.to_owned(),
             version: version.to_owned(),
-            same: digest.is_some_and(|digest| *digest == found.digest),
+            same: digest.map(|digest| *digest == found.digest),
             found: found.digest,
         }),
     }
-}
-
-/// A version as a tag: tags cannot hold the `+` of build metadata.
-pub fn tag_of(version: &str) -> String {
-    version.replace('+', "_")
 }
 
 /// Pushes a version.
@@ -115,7 +116,7 @@ pub async fn push(
         Ok(_) => {}
         Err(RegistryError::TagTaken { found, .. }) => {
             let (name, version) = (name.clone(), version.clone());
-            return Err(PushError::VersionExists { name, version, found, same: found == digest });
+            return Err(PushError::VersionExists { name, version, found, same: Some(found == digest) });
         }
         Err(error) => return Err(error.into()),
     }

@@ -74,12 +74,12 @@ impl PublishError {
             PublishError::Dirty { .. } => {
                 "commit it, or say `--allow-dirty`; then the package names no commit that it is of".to_owned()
             }
-            PublishError::Push(PushError::VersionExists { same: false, .. }) => {
+            PublishError::Push(PushError::VersionExists { same: Some(true), .. }) => {
+                "there is nothing left to do".to_owned()
+            }
+            PublishError::Push(PushError::VersionExists { .. }) => {
                 "a version that is published never changes: raise `version` in `rapidbyte-plugin.yaml`"
                     .to_owned()
-            }
-            PublishError::Push(PushError::VersionExists { same: true, .. }) => {
-                "there is nothing left to do".to_owned()
             }
             PublishError::Push(PushError::Registry(error)) if error.is_transient() => {
                 "publish again: what is there is not sent twice, and nothing is visible under the version yet"
