@@ -59,6 +59,11 @@ fn transform_mask() {
     assert_passes(&run(&host(&[]), &options("transform-mask")), &[]);
 }
 
+#[test]
+fn transform_sql() {
+    assert_passes(&run(&host(&[]), &options("transform-sql")), &[]);
+}
+
 /// What `source-postgres` reads.
 pub const SEED: &str = include_str!("../../../connectors/source-postgres/conformance.sql");
 

@@ -145,7 +145,7 @@ async fn opened(
     let subject = subject(role, plugged);
     let mut opened = match ask(&spec.name, plugged, role, &spec.resources, ports).await {
         Ok(opened) => opened,
-        Err(fault) => return (CheckItem::failed(subject, fault.error), None),
+        Err(fault) => return (CheckItem::failed(subject, *fault.error), None),
     };
     let report = match opened.instance.validate().await {
         Ok(report) => report,
@@ -203,7 +203,7 @@ fn plan_items(spec: &PipelineSpec, error: PlanError) -> Vec<CheckItem> {
                 Origin::Destination => CheckSubject::Destination(by),
                 Origin::State | Origin::Engine => pipeline(),
             };
-            vec![CheckItem::failed(subject, error)]
+            vec![CheckItem::failed(subject, *error)]
         }
         PlanError::Refused(problems) => problems
             .into_iter()
@@ -235,7 +235,7 @@ async fn check_task(task: &Task, plan: &RunPlan, connectors: &Connectors, ports:
     let source = dry_run(task, plan, &connectors.source, Origin::Source, source, ports);
     let (destination, source) = tokio::join!(destination, source);
     if let Err(fault) = destination.and(source) {
-        return CheckItem { message: fault.to_string(), ..CheckItem::failed(subject, fault.error) };
+        return CheckItem { message: fault.to_string(), ..CheckItem::failed(subject, *fault.error) };
     }
     let columns = crate::schema::column_names(task.final_schema()).map_or(0, |columns| columns.len());
     let from = position.map_or_else(String::new, |value| format!(", continues behind {value}"));

@@ -49,12 +49,12 @@ pub struct Fault {
     /// The connector's name and version, or the origin where there is none.
     pub by: String,
     /// Not the `source` of this error: its message already stands in ours.
-    pub error: ConnectorError,
+    pub error: Box<ConnectorError>,
 }
 
 impl Fault {
     pub(crate) fn new(origin: Origin, by: impl Into<String>, error: ConnectorError) -> Self {
-        Fault { origin, by: by.into(), error }
+        Fault { origin, by: by.into(), error: Box::new(error) }
     }
 
     /// Nobody else's.

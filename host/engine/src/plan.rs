@@ -259,7 +259,7 @@ pub(crate) async fn resolve(
             Ok(()) => {}
             Err(PassError::Fault(fault)) => return Err(fault.into()),
             Err(PassError::Problem(problem)) => {
-                problems.push(problem);
+                problems.push(*problem);
                 continue;
             }
         }

@@ -234,7 +234,7 @@ impl TaskShared {
                 Err(error)
             }
             Err(Refusal::State(fault)) => {
-                let mut error = fault.error.clone();
+                let mut error = ConnectorError::clone(&fault.error);
                 error.commit = Some(CommitState::AfterCommitConfirmed);
                 self.fail_with(fault);
                 Err(error)
@@ -263,7 +263,7 @@ impl TaskShared {
             letters.frame = bytes.into();
             self.ports.reached("engine.dead-letters.before");
             if let Err(fault) = self.ledger.add_dead_letters(&letters).await {
-                let error = fault.error.clone();
+                let error = ConnectorError::clone(&fault.error);
                 self.fail_with(fault);
                 return Err(error);
             }

@@ -103,7 +103,7 @@ fn finished(mut report: StreamReport, ports: &Ports, key: &TaskKey, began: Insta
         key,
         status: report.status,
         counters: report.counters,
-        error: report.error.as_ref().map(|fault| &fault.error),
+        error: report.error.as_ref().map(|fault| &*fault.error),
     });
     report
 }

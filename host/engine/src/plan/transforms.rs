@@ -18,7 +18,7 @@ use crate::survey::quiet_io;
 
 pub(super) enum PassError {
     Fault(Fault),
-    Problem(Problem),
+    Problem(Box<Problem>),
 }
 
 /// Follows a stream through its transforms.
@@ -57,7 +57,7 @@ fn operations(
     let planned = ports
         .sql
         .operations(&Arc::new(input), list, memory.guest_bytes_max)
-        .map_err(|problem| PassError::Problem(operation_problem(task, index, problem)))?;
+        .map_err(|problem| PassError::Problem(Box::new(operation_problem(task, index, problem))))?;
     if !planned.is_stateless() && task.sync_mode != SyncMode::FullRefresh {
         let place = Place::Operation { transform: index, operation: 0, key: None };
         let message = format!(
@@ -66,7 +66,7 @@ fn operations(
         );
         let problem = Problem::new(&task.key.stream, place, "aggregation_of_increments", message)
             .hint("read it by `full_refresh`, or aggregate in the destination");
-        return Err(PassError::Problem(problem));
+        return Err(PassError::Problem(Box::new(problem)));
     }
     let schema = encode_schema(&planned.schema())
         .map_err(|error| PassError::Fault(Fault::new(Origin::Engine, "engine", error)))?;
@@ -105,12 +105,8 @@ async fn connector(
     let summary = instance.run(request).await.map_err(|error| {
         let message =
             format!("`{}` cannot take stream `{}`: {error}", plugged.connector.id(), task.key.stream);
-        PassError::Problem(Problem::new(
-            &task.key.stream,
-            Place::Transform(index),
-            "transform_refused",
-            message,
-        ))
+        let problem = Problem::new(&task.key.stream, Place::Transform(index), "transform_refused", message);
+        PassError::Problem(Box::new(problem))
     })?;
     let streams = summary.catalog.map(|catalog| catalog.streams).unwrap_or_default();
     let [made] = <[CatalogStream; 1]>::try_from(streams).map_err(|streams| {
@@ -121,7 +117,7 @@ async fn connector(
     if let Some(column) = repeated(&columns) {
         let message = format!("`{}` makes column `{column}` twice", plugged.connector.id());
         let problem = Problem::new(&task.key.stream, Place::Transform(index), "repeated_column", message);
-        return Err(PassError::Problem(problem));
+        return Err(PassError::Problem(Box::new(problem)));
     }
     let _ = instance.close().await;
     task.transforms.push(TransformStep {
