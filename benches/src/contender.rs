@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use dest_postgres::DestPostgres;
 use rapidbyte_sdk::prelude::*;
 use rapidbyte_sdk::testing::{self, PipeBounds};
+use serde_json::{Value, json};
 use source_postgres::SourcePostgres;
 use xtask::postgres::{PASSWORD, Server, USER};
 
@@ -63,7 +64,7 @@ fn psql(server: &Server, table: &Table) -> Result<Sample> {
 }
 
 fn native(server: &Server, table: &Table) -> Result<Sample> {
-    let description = serde_json::json!({
+    let description = json!({
         "stream": table.name,
         "source": connection(server, "public"),
         "destination": connection(server, "target"),
@@ -74,14 +75,12 @@ fn native(server: &Server, table: &Table) -> Result<Sample> {
 }
 
 fn rapidbyte(server: &Server, table: &Table, args: &Args, work: &Path) -> Result<Sample> {
-    let folder = work.join(table.name);
-    std::fs::create_dir_all(&folder)?;
-    let state = folder.join("state");
-    if state.exists() {
-        std::fs::remove_dir_all(&state)?;
-    }
-    let pipeline = folder.join("pipeline.yaml");
-    let document = serde_json::json!({
+    run(server, &document(server, table, args), args, work, &[])
+}
+
+/// The pipeline that copies the table, its streams read whole and appended.
+pub fn document(server: &Server, table: &Table, args: &Args) -> Value {
+    json!({
         "version": "1.0",
         "pipeline": "bench",
         "source": {
@@ -94,20 +93,39 @@ fn rapidbyte(server: &Server, table: &Table, args: &Args, work: &Path) -> Result
             "config": connection(server, "target"),
             "write_mode": "append",
         },
-        "state": { "backend": "sqlite", "path": state.join("state.db") },
-    });
-    std::fs::create_dir_all(&state)?;
+    })
+}
+
+/// Runs a pipeline that nobody has run before.
+pub fn run(
+    server: &Server,
+    document: &Value,
+    args: &Args,
+    work: &Path,
+    variables: &[(&str, String)],
+) -> Result<Sample> {
+    let folder = work.join("run");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let pipeline = folder.join("pipeline.yaml");
+    let mut document = document.clone();
+    if document["state"].is_null() {
+        document["state"] = json!({ "backend": "sqlite", "path": "state.db" });
+    }
     std::fs::write(&pipeline, serde_json::to_string_pretty(&document)?)?;
     let mut command = Command::new(&args.binary);
     command.args(["run", "--format", "json"]).arg(&pipeline).env("RAPIDBYTE_HOME", work.join("home"));
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     measure(server, &mut command, |stdout| {
-        serde_json::from_str::<serde_json::Value>(stdout).ok()?["memory_peak_bytes"].as_u64()
+        serde_json::from_str::<Value>(stdout).ok()?["memory_peak_bytes"].as_u64()
     })
 }
 
 /// The connectors' config, the same for both ways through Rapidbyte.
-fn connection(server: &Server, schema: &str) -> serde_json::Value {
-    serde_json::json!({
+fn connection(server: &Server, schema: &str) -> Value {
+    json!({
         "host": server.host(),
         "port": server.port(),
         "user": USER,
@@ -120,7 +138,7 @@ fn connection(server: &Server, schema: &str) -> serde_json::Value {
 /// The native contender: source and destination, each on a thread of its own as each would be in its own sandbox, joined by
 /// the same frames. Prints its peak memory.
 pub fn native_main(description: &str) -> Result<()> {
-    let description: serde_json::Value = serde_json::from_str(description)?;
+    let description: Value = serde_json::from_str(description)?;
     let name = description["stream"].as_str().context("a stream")?.to_owned();
     let (upstream, downstream) = testing::pipe(PipeBounds::default());
     let mut source = testing::block_on(upstream.source::<SourcePostgres>(description["source"].clone()))?;

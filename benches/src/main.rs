@@ -4,9 +4,10 @@
 //! binary | psql COPY binary` (the limit: the server's own work), the connectors' logic compiled natively (so that the sandbox's
 //! cost is a number), and `rapidbyte run` with sandboxed components. Wall and CPU are measured outside of the process under test,
 //! the server's CPU apart. Medians and ratios are printed as a Markdown table, as `docs/performance.md` has it. Behind them come
-//! start-up and size, what making a connector takes, and what installing takes.
+//! what parts of the engine cost, start-up and size, what making a connector takes, and what installing takes.
 
 mod contender;
+mod engine;
 mod measure;
 mod packages;
 mod startup;
@@ -27,7 +28,8 @@ struct Args {
     /// The `rapidbyte` binary to measure.
     #[arg(long)]
     binary: PathBuf,
-    /// Folder with `source-postgres.wasm`, `dest-postgres.wasm`, `source-file.wasm`, `dest-file.wasm`, `transform-mask.wasm`.
+    /// Folder with `source-postgres.wasm`, `dest-postgres.wasm`, `source-file.wasm`, `dest-file.wasm`, `transform-mask.wasm`,
+    /// `transform-sql.wasm`.
     #[arg(long)]
     components: PathBuf,
     /// Rounds per table; figures are medians.
@@ -78,6 +80,7 @@ fn main() -> Result<()> {
         report(&table, &samples);
         table.drop_source(&server)?;
     }
+    engine::report(&args, &server, work.path())?;
     startup::report(&args, work.path())?;
     println!();
     toolkit::report(&args, &server, &repository()?, work.path())?;

@@ -65,7 +65,9 @@ pub fn report(args: &Args, work: &Path) -> Result<()> {
         idle_bytes as f64 / 1e6
     );
     println!("| `rapidbyte` binary | {:.1} MB |", megabytes(&args.binary)?);
-    for name in ["source-postgres", "dest-postgres", "source-file", "dest-file", "transform-mask"] {
+    for name in
+        ["source-postgres", "dest-postgres", "source-file", "dest-file", "transform-mask", "transform-sql"]
+    {
         println!(
             "| {name} component | {:.2} MB |",
             megabytes(&args.components.join(format!("{name}.wasm")))?

@@ -39,10 +39,15 @@ const NARROW: &[(&str, &str, &str)] = &[
 impl Table {
     /// The tables of the bench, with their rows divided by `scale_down`.
     pub fn all(scale_down: u64) -> Vec<Table> {
-        vec![
-            Table { name: "wide", rows: 1_000_000 / scale_down, columns: WIDE },
-            Table { name: "narrow", rows: 5_000_000 / scale_down, columns: NARROW },
-        ]
+        vec![Table::wide(scale_down), Table::narrow(5_000_000 / scale_down)]
+    }
+
+    pub fn wide(scale_down: u64) -> Table {
+        Table { name: "wide", rows: 1_000_000 / scale_down, columns: WIDE }
+    }
+
+    pub fn narrow(rows: u64) -> Table {
+        Table { name: "narrow", rows, columns: NARROW }
     }
 
     fn definition(&self) -> String {

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -353,6 +354,40 @@ fn the_cache_answers_questions_about_what_was_synced() {
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
     let nothing = bench.rapidbyte(&["query", "SELECT 1", "--cache", "elsewhere"]);
     assert!(text(&nothing).contains("nothing to ask"), "{}", text(&nothing));
+}
+
+#[test]
+fn questions_are_asked_at_a_terminal() {
+    let bench = Bench::new();
+    bench.document(incremental(), json!({ "cache": { "enabled": true, "path": "cache" } }));
+    bench.run();
+    let home = bench.folder.path().join("home");
+    // A terminal of its own, into which somebody types.
+    let session = |typed: &str| {
+        let command = format!("{} query --interactive --cache cache --color never", support::RAPIDBYTE);
+        let mut script = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .current_dir(bench.folder.path())
+            .env("RAPIDBYTE_HOME", &home)
+            .env("TERM", "xterm")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let output = script.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        text(&output)
+    };
+    let said = session(
+        "\\tables\n\\d orders\nSELECT max(id) * 1000 + 7\n  AS answer FROM orders;\nSELECT nonsense;\n\\x\n\\q\n",
+    );
+    assert!(said.contains("1000") && said.contains("amount_cents"), "{said}");
+    assert!(said.contains("1000007"), "{said}");
+    assert!(said.contains("nonsense") && said.contains("`\\x` is no command"), "{said}");
+    // The arrow up brings back what was typed before, in another session: the last, and the one before that.
+    let said = session("\u{1b}[A\u{1b}[A\u{1b}[A\n\\q\n");
+    assert!(said.contains("1000007"), "{said}");
 }
 
 #[test]

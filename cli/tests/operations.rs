@@ -5,6 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{Project, components};
+use xtask::postgres::{Durability, PASSWORD, Server, USER};
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -191,6 +192,29 @@ fn the_doctor_finds_what_is_wrong() {
     assert!(ill.stdout.contains("hint: "), "{}", ill.stdout);
     // Nothing is mended or left behind.
     assert!(std::fs::read(project.path(".rapidbyte/state.db")).unwrap().starts_with(b"this is not"));
+}
+
+#[test]
+fn the_doctor_reaches_a_state_on_a_server() {
+    let server = Server::start(Durability::Relaxed).unwrap();
+    let project = Project::new();
+    let settings = |password: &str| {
+        let url = format!("postgres://{USER}@127.0.0.1:{}/postgres?sslmode=disable", server.port());
+        format!(
+            "[state]\nbackend = \"postgres\"\nconnection = \"{}\"\n",
+            url.replace('@', &format!(":{password}@"))
+        )
+    };
+    project.write("rapidbyte.toml", settings(&PASSWORD.replace(' ', "%20")));
+    let well = project.rapidbyte(["doctor"]).run().expect(0);
+    assert!(well.stdout.contains("[OK] state (postgres): "), "{}", well.stdout);
+    let made =
+        server.sql("postgres", "SELECT count(*) FROM pg_namespace WHERE nspname = 'rapidbyte'").unwrap();
+    assert_eq!(made, "0", "the doctor makes nothing");
+    project.write("rapidbyte.toml", settings("mistyped-password"));
+    let ill = project.rapidbyte(["doctor"]).run().expect(4);
+    assert!(ill.stdout.contains("[FAIL] state (postgres): "), "{}", ill.stdout);
+    assert!(!ill.stdout.contains("mistyped-password"), "{}", ill.stdout);
 }
 
 #[test]

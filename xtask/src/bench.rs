@@ -9,7 +9,7 @@ use crate::{connectors, tools};
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     tools::ensure_wasm_target(workspace)?;
     let postgres = tools::ensure_postgres()?;
-    tools::ensure_package_tools()?;
+    tools::ensure_test_tools()?;
     // As it is published.
     let build = workspace.cargo(["build", "--release", "--package", "rapidbyte-cli"]);
     build.env("CARGO_PROFILE_RELEASE_LTO", "thin").run()?;

@@ -14,7 +14,7 @@ const COMPONENTS: &str = "RAPIDBYTE_TEST_COMPONENTS";
 pub fn run(workspace: &Workspace, filter: &[String]) -> Result<()> {
     tools::ensure_wasm_target(workspace)?;
     let postgres = tools::ensure_postgres()?;
-    tools::ensure_package_tools()?;
+    tools::ensure_test_tools()?;
     let guest_tools = workspace.target().join("guest-tools");
     for language in guests::ALL {
         language.ensure(&guest_tools)?;

@@ -50,21 +50,25 @@ pub fn ensure_postgres() -> Result<PathBuf> {
     }
 }
 
-/// What the tests of packages talk to and hold against: a registry, and tools that others use.
-const PACKAGE_TOOLS: [(&str, &str); 3] =
-    [("docker-registry", "docker-registry"), ("skopeo", "skopeo"), ("openssl", "openssl")];
+/// What packages are tested against (a registry, and tools that others use), and what sets a process's clock.
+const TEST_TOOLS: [(&str, &str); 4] = [
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("openssl", "openssl"),
+    ("faketime", "faketime"),
+];
 
-/// The programs that the tests of packages run.
-pub fn ensure_package_tools() -> Result<()> {
+/// The programs that the tests run.
+pub fn ensure_test_tools() -> Result<()> {
     let missing = || {
-        let tools = PACKAGE_TOOLS.iter().filter(|(program, _)| !is_there(program));
+        let tools = TEST_TOOLS.iter().filter(|(program, _)| !is_there(program));
         tools.map(|(_, package)| *package).collect::<Vec<_>>()
     };
     let packages = missing();
     if packages.is_empty() {
         return Ok(());
     }
-    eprintln!("{:>12} {} (the tests of packages run them)", "Installing", packages.join(", "));
+    eprintln!("{:>12} {} (the tests run them)", "Installing", packages.join(", "));
     install_by_apt(&packages);
     match missing().as_slice() {
         [] => Ok(()),

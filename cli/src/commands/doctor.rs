@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::printer::Printer;
+use crate::runtime;
 
 pub fn doctor(host: &Host, printer: &Printer) -> Result<Exit> {
-    let findings = host.diagnose(Path::new("."));
+    let findings = runtime::block_on(host.diagnose(Path::new(".")))?;
     for finding in &findings {
         printer.data(line(finding));
     }

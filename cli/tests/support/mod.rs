@@ -5,6 +5,10 @@
 #![allow(dead_code)]
 
 pub mod bare;
+pub mod clock;
+pub mod disk;
+pub mod held;
+pub mod proxy;
 pub mod random;
 pub mod registry;
 

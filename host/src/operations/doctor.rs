@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use rapidbyte_core::limits::{MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN};
 use rapidbyte_packages::reference::RegistryRef;
-use rapidbyte_pipeline::{ProjectSettings, StateBackend};
-use rapidbyte_state::SqliteStore;
+use rapidbyte_pipeline::ProjectSettings;
+use rapidbyte_state::{PostgresStore, SqliteStore};
 use serde::Serialize;
 
 use crate::connector::build::TARGET;
@@ -59,7 +59,7 @@ impl Finding {
 
 impl Host {
     /// Looks at this machine. `folder` is where pipelines would be run from.
-    pub fn diagnose(&self, folder: &Path) -> Vec<Finding> {
+    pub async fn diagnose(&self, folder: &Path) -> Vec<Finding> {
         let home = &self.settings.home;
         let mut findings = vec![home_writable(home)];
         findings.push(cache_usable(&home.join("cache").join("compiled")));
@@ -70,7 +70,7 @@ impl Host {
                     Some(workspace) => Finding::new("workspace", Health::Ok, workspace.display().to_string()),
                     None => Finding::new("workspace", Health::Ok, "none: state is kept in the home folder"),
                 });
-                findings.push(self.state_opens(folder, &settings));
+                findings.push(self.state_opens(folder, &settings).await);
             }
             Err(error) => findings.push(
                 Finding::new("settings", Health::Fail, error.to_string().trim_end().to_owned())
@@ -92,11 +92,17 @@ impl Host {
         findings
     }
 
-    fn state_opens(&self, folder: &Path, settings: &ProjectSettings) -> Finding {
+    async fn state_opens(&self, folder: &Path, settings: &ProjectSettings) -> Finding {
         let stated = settings.state.as_ref();
-        if stated.is_some_and(|state| state.backend.value == StateBackend::Postgres) {
-            let message = "of the workspace; `rapidbyte check` of a pipeline connects to it";
-            return Finding::new("state (postgres)", Health::Ok, message);
+        if let Some(connection) = stated.and_then(|state| state.connection.as_ref()) {
+            let connection = connection.expose();
+            self.hide_connection(connection);
+            let subject = "state (postgres)";
+            return match PostgresStore::reach(connection).await {
+                Ok(location) => Finding::new(subject, Health::Ok, location),
+                Err(error) => Finding::new(subject, Health::Fail, error.to_string())
+                    .hint("correct `state.connection` in the settings, or see to the server"),
+            };
         }
         let path = stated.and_then(|state| state.path.as_ref()).map_or_else(
             || self.default_state_path(&absolute(folder).join("pipeline.yaml")),

@@ -79,11 +79,16 @@ impl Host {
     }
 
     async fn open_server(&self, connection: &str) -> Result<Arc<dyn Store>, HostError> {
+        self.hide_connection(connection);
+        Ok(Arc::new(PostgresStore::open(connection).await?))
+    }
+
+    /// Keeps a connection string and the password in it out of everything that is said.
+    pub(super) fn hide_connection(&self, connection: &str) {
         self.settings.redactor.register(connection);
         if let Some(password) = rapidbyte_state::postgres::password_of(connection) {
             self.settings.redactor.register(&password);
         }
-        Ok(Arc::new(PostgresStore::open(connection).await?))
     }
 
     /// Where the document's state lies, where that is a file.

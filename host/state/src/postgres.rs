@@ -80,6 +80,15 @@ struct Server {
 }
 
 impl Server {
+    async fn new(address: Address) -> Result<Self, StateError> {
+        let location = address.location();
+        let tls = read_tls(&address)
+            .await
+            .map_err(|message| StateError::Unavailable { location: location.clone(), message })?;
+        let (holder, holder_name) = (claims::new_id(), claims::describe_this_process());
+        Ok(Server { address: Arc::new(address), tls, location, holder, holder_name })
+    }
+
     fn unavailable(&self, message: impl Into<String>) -> StateError {
         StateError::Unavailable { location: self.location.clone(), message: message.into() }
     }
@@ -102,11 +111,7 @@ impl PostgresStore {
     /// Connects to the server that `connection` names (a URL or `key=value` pairs, as libpq takes them, with `schema`),
     /// makes the tables where there are none, and migrates them.
     pub async fn open(connection: &str) -> Result<Self, StateError> {
-        let unusable = |message: String| StateError::Unavailable {
-            location: "state.connection".to_owned(),
-            message: format!("the connection string cannot be used: {message}"),
-        };
-        let address = Address::parse(connection).map_err(unusable)?;
+        let address = parse_address(connection)?;
         let location = address.location();
         let thread = Thread::start().map_err(|error| StateError::Unavailable {
             location: location.clone(),
@@ -114,17 +119,8 @@ impl PostgresStore {
         })?;
         let gone = location.clone();
         let opening = thread.handle.spawn(async move {
-            let tls = read_tls(&address)
-                .await
-                .map_err(|message| StateError::Unavailable { location: location.clone(), message })?;
-            let server = Arc::new(Server {
-                address: Arc::new(address),
-                tls,
-                location,
-                holder: claims::new_id(),
-                holder_name: claims::describe_this_process(),
-            });
-            let session = first_session(&server).await?;
+            let server = Arc::new(Server::new(address).await?);
+            let session = first_session(&server, true).await?;
             let worker = Mutex::new(Worker::over(session));
             Ok(Shared { server, worker, heartbeat: Mutex::new(None) })
         });
@@ -135,6 +131,13 @@ impl PostgresStore {
             })
         })?;
         Ok(PostgresStore { inner: Arc::new(Inner { shared: Arc::new(shared), thread }) })
+    }
+
+    /// Whether the server that `connection` names can keep a state; answers where that is. Makes nothing there.
+    pub async fn reach(connection: &str) -> Result<String, StateError> {
+        let server = Server::new(parse_address(connection)?).await?;
+        first_session(&server, false).await?;
+        Ok(server.location)
     }
 
     /// Does `work` on the store's thread. Dropping the future does not interrupt the work.
@@ -172,14 +175,21 @@ pub fn password_of(connection: &str) -> Option<String> {
     String::from_utf8(address.config.get_password()?.to_vec()).ok()
 }
 
+fn parse_address(connection: &str) -> Result<Address, StateError> {
+    Address::parse(connection).map_err(|message| StateError::Unavailable {
+        location: "state.connection".to_owned(),
+        message: format!("the connection string cannot be used: {message}"),
+    })
+}
+
 async fn read_tls(address: &Address) -> Result<MakeTls, String> {
     let (verification, roots) = (address.verification, address.root_certificates.clone());
     let reading = tokio::task::spawn_blocking(move || MakeTls::new(verification, roots.as_deref()));
     reading.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-/// The first connection: a server that is not there is said at once. Its tables are made or migrated.
-async fn first_session(server: &Server) -> Result<Session, StateError> {
+/// The first connection: a server that is not there is said at once. With `migrate` its tables are made or migrated.
+async fn first_session(server: &Server, migrate: bool) -> Result<Session, StateError> {
     let opened = async {
         let session = Session::open(server, false).await?;
         let encoding = session.one("SELECT current_setting('server_encoding')", &[]).await?;
@@ -187,7 +197,9 @@ async fn first_session(server: &Server) -> Result<Session, StateError> {
         if encoding != "UTF8" {
             return Err(session.refuse(format!("the database is encoded in {encoding}; use one in UTF8")));
         }
-        schema::migrate(&session).await?;
+        if migrate {
+            schema::migrate(&session).await?;
+        }
         Ok(session)
     };
     opened.await.map_err(|fault| match fault {

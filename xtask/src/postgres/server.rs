@@ -204,6 +204,14 @@ impl Server {
         }
     }
 
+    /// Gives a folder to the server's user: a tablespace's place.
+    pub fn give(&self, folder: &Path) -> Result<()> {
+        let Some(user) = server_user() else { return Ok(()) };
+        let status = Command::new("chown").arg(user).arg(folder).status().context("starting chown")?;
+        ensure!(status.success(), "`{}` cannot be given to {user}", folder.display());
+        Ok(())
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
