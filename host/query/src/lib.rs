@@ -4,7 +4,7 @@
 //! answers batch by batch, `whole` what needs the whole stream; `text` reads SQL within bounds, `select` says which queries a
 //! stream that passes once can answer, `engine` sets DataFusion up, `problem` puts its errors into words.
 //!
-//! [`StreamCache`] keeps what was synced as Parquet, [`QuerySession`] asks it, [`write`] writes the answers.
+//! [`StreamCache`] keeps what was synced as Parquet, [`QuerySession`] asks it, [`write()`] writes the answers.
 //!
 //! Refuses to know: documents, connectors, state, the terminal.
 

@@ -231,7 +231,7 @@ fn disk_has_room(home: &Path) -> Option<Finding> {
     Some(match free {
         ..DISK_BYTES_MIN => Finding::new(subject, Health::Fail, shown)
             .hint("make room, or set RAPIDBYTE_HOME to another disk; `rapidbyte connectors gc` removes what is not used"),
-        ..DISK_BYTES_GOOD => {
+        DISK_BYTES_MIN..DISK_BYTES_GOOD => {
             Finding::new(subject, Health::Warn, shown).hint("`rapidbyte connectors gc` removes what is not used")
         }
         _ => Finding::new(subject, Health::Ok, shown),
