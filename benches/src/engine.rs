@@ -164,7 +164,8 @@ fn flat(args: &Args, server: &Server, work: &Path) -> Result<()> {
         let sample = run(server, &document(server, &table, args), args, work, &[])?;
         let found = table.fingerprint(server, "target")?;
         ensure!(found == expected, "{} rows: {found} for {expected}", table.rows);
-        println!("| {} | {:.2} | {:.0} |", table.rows, sample.wall_seconds, peak_megabytes(&[sample]));
+        let wall = sample.wall_seconds;
+        println!("| {} | {wall:.2} | {:.0} |", table.rows, peak_megabytes(&[sample]));
         table.drop_source(server)?;
     }
     println!();

@@ -26,7 +26,7 @@ pub enum Item {
     All,
     /// A column by its own name.
     Column(Ident),
-    Named(String, Expr),
+    Named(String, Box<Expr>),
 }
 
 /// A checked query.
@@ -211,7 +211,7 @@ fn item(item: SelectItem, table: &str) -> Result<Item, String> {
         SelectItem::UnnamedExpr(expression) => {
             Err(format!("the result of `{expression}` has no name: write `{expression} AS name`"))
         }
-        SelectItem::ExprWithAlias { expr, alias } => Ok(Item::Named(alias.value, expr)),
+        SelectItem::ExprWithAlias { expr, alias } => Ok(Item::Named(alias.value, Box::new(expr))),
         SelectItem::ExprWithAliases { .. } => Err("a result has one name".to_owned()),
     }
 }
