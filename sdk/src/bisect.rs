@@ -22,7 +22,7 @@ pub enum Failure<E> {
 /// use rapidbyte_sdk::bisect::{Failure, bisect};
 ///
 /// # rapidbyte_sdk::testing::block_on(async {
-/// let (records, mut written) = ([1, 2, -3, 4], Vec::new());
+/// let (records, mut written) = ([1, 2, -3, 4], Vec::<i32>::new());
 /// let refused = bisect(records.len(), async |range| {
 ///     if records[range.clone()].iter().any(|record| *record < 0) {
 ///         return Err(Failure::Refused("negative"));
