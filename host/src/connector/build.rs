@@ -65,9 +65,8 @@ pub fn build(folder: &Path, debug: bool, progress: &mut dyn BuildProgress) -> Re
     progress.compiling(&manifest.name, folder);
 
     let Compiled { artifact, fresh, took } = compile(folder, &cargo_toml, debug, progress)?;
-    let mut raw =
-        std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
-    names::blank_hashes(&mut raw);
+    let raw = std::fs::read(&artifact).map_err(|source| Error::Read { path: artifact.clone(), source })?;
+    let raw = names::blank_hashes(raw);
     let inspection =
         component::inspect(&raw).map_err(|error| Error::Component { path: artifact.clone(), error })?;
     let manifest_path = folder.join(MANIFEST_FILE_NAME);
