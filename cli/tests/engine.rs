@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -362,8 +362,8 @@ fn questions_are_asked_at_a_terminal() {
     bench.document(incremental(), json!({ "cache": { "enabled": true, "path": "cache" } }));
     bench.run();
     let home = bench.folder.path().join("home");
-    // A terminal of its own, into which somebody types.
-    let session = |typed: &str| {
+    // A terminal of its own, into which somebody types, each line when what the one before it asked for is there.
+    let session = |lines: &[(&str, &str)]| {
         let command = format!("{} query --interactive --cache cache --color never", support::RAPIDBYTE);
         let mut script = Command::new("script")
             .args(["--quiet", "--return", "--command", &command, "/dev/null"])
@@ -374,20 +374,35 @@ fn questions_are_asked_at_a_terminal() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
-        let output = script.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", text(&output));
-        text(&output)
+        let (mut keys, mut screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+        let mut wait_for = |text: &str| {
+            let mut shown = Vec::new();
+            let mut byte = [0];
+            while !shown.ends_with(text.as_bytes()) {
+                let read = screen.read(&mut byte).unwrap();
+                assert!(read > 0, "it ended before it showed `{text}`: {}", String::from_utf8_lossy(&shown));
+                shown.extend(byte);
+            }
+        };
+        wait_for("sql> ");
+        for (line, answer) in lines {
+            keys.write_all(format!("{line}\r").as_bytes()).unwrap();
+            wait_for(answer);
+            wait_for(if answer.is_empty() { "  -> " } else { "sql> " });
+        }
+        keys.write_all(b"\\q\r").unwrap();
+        assert!(script.wait().unwrap().success());
     };
-    let said = session(
-        "\\tables\n\\d orders\nSELECT max(id) * 1000 + 7\n  AS answer FROM orders;\nSELECT nonsense;\n\\x\n\\q\n",
-    );
-    assert!(said.contains("1000") && said.contains("amount_cents"), "{said}");
-    assert!(said.contains("1000007"), "{said}");
-    assert!(said.contains("nonsense") && said.contains("`\\x` is no command"), "{said}");
-    // The arrow up brings back what was typed before, in another session: the last, and the one before that.
-    let said = session("\u{1b}[A\u{1b}[A\u{1b}[A\n\\q\n");
-    assert!(said.contains("1000007"), "{said}");
+    session(&[
+        ("\\tables", "1,000"),
+        ("\\d orders", "amount_cents"),
+        ("SELECT max(id) * 1000 + 7", ""),
+        ("AS answer FROM orders;", "1000007"),
+        ("SELECT nonsense;", "error: "),
+        ("\\x", "is no command"),
+    ]);
+    // The arrow up brings back what was typed in an earlier session: the last, the one before that, and so on.
+    session(&[("\u{1b}[A\u{1b}[A\u{1b}[A", "1000007")]);
 }
 
 #[test]

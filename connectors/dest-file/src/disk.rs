@@ -178,7 +178,11 @@ pub fn failed(action: &str, path: &Path, error: &io::Error) -> ConnectorError {
             ConnectorError::transient_db("storage_full", message).with_backoff(BackoffClass::Slow)
         }
         io::ErrorKind::NotFound => ConnectorError::config("path", message).with_code("file_not_found"),
-        _ => ConnectorError::internal("io", message),
+        // A sandbox does not say why a write failed.
+        _ => {
+            let hint = "the disk may be full or failing: see to it and run again; what is committed stays";
+            ConnectorError::internal("io", message).with_details(serde_json::json!({ "hint": hint }))
+        }
     }
 }
 

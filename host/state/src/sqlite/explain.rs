@@ -35,7 +35,9 @@ pub(super) fn sqlite_error(path: &Path, error: &rusqlite::Error) -> StateError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another process kept it locked for too long; find out which one and run again"
         }
-        Some(ErrorCode::SystemIoFailure) => "the disk or file system fails; check it and run again",
+        Some(ErrorCode::SystemIoFailure) => {
+            "the disk is full or fails; make room or check it, then run again"
+        }
         _ => return unavailable(path, error.to_string()),
     };
     unavailable(path, format!("{error}; {next}"))
