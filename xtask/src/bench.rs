@@ -12,7 +12,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     tools::ensure_test_tools()?;
     // As it is published.
     let build = workspace.cargo(["build", "--release", "--package", "rapidbyte-cli"]);
-    build.env("CARGO_PROFILE_RELEASE_LTO", "thin").run()?;
+    build.env("CARGO_PROFILE_RELEASE_LTO", "thin").env("CARGO_PROFILE_RELEASE_STRIP", "symbols").run()?;
     let binary = workspace.rapidbyte("release");
 
     let components = connectors::build(workspace, &binary)?;
