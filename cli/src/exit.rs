@@ -144,6 +144,14 @@ impl Exit {
                 Exit::Busy
             }
             Origin::State => Exit::Environment,
+            // The local cache's files, whoever had something for them.
+            _ if matches!(
+                fault.error.code.as_str(),
+                "cache_unavailable" | "cache_damaged" | "cache_too_new"
+            ) =>
+            {
+                Exit::Environment
+            }
             Origin::Engine if fault.error.category == ErrorCategory::Internal => Exit::Bug,
             _ => Exit::of_connector(&fault.error),
         }

@@ -357,6 +357,24 @@ fn the_cache_answers_questions_about_what_was_synced() {
 }
 
 #[test]
+fn partitions_fill_one_cache() {
+    let bench = Bench::new();
+    // Readings that replace each other, and whose partitions all come to the cache at once.
+    bench.document(
+        json!([{
+            "name": "orders", "sync_mode": "full_refresh", "write_mode": "replace", "partition_key": "id", "partitions": 4,
+        }]),
+        json!({ "cache": { "enabled": true, "path": "cache" } }),
+    );
+    for _ in 0..8 {
+        bench.run();
+        let sql = "SELECT count(*) AS n, count(DISTINCT id) AS ids, sum(id) AS total FROM orders";
+        let counted = bench.rapidbyte(&["query", sql, "--cache", "cache", "--format", "csv"]);
+        assert_eq!(text(&counted), "n,ids,total\n1000,1000,500500\n");
+    }
+}
+
+#[test]
 fn questions_are_asked_at_a_terminal() {
     let bench = Bench::new();
     bench.document(incremental(), json!({ "cache": { "enabled": true, "path": "cache" } }));

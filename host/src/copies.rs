@@ -47,7 +47,14 @@ impl Host {
 }
 
 fn failed(error: CacheError) -> ConnectorError {
-    ConnectorError::new(ErrorCategory::Internal, error.code(), error.to_string())
+    let category = match error {
+        CacheError::NameTooLong { .. } => ErrorCategory::Config,
+        CacheError::Unsupported { .. } | CacheError::NoKey { .. } => ErrorCategory::Schema,
+        CacheError::Io { .. } | CacheError::Damaged { .. } | CacheError::TooNew { .. } => {
+            ErrorCategory::Internal
+        }
+    };
+    ConnectorError::new(category, error.code(), error.to_string())
 }
 
 impl CopyKeeper for Keeper {

@@ -3,7 +3,7 @@
 //!
 //! Refuses to know: other streams, and what happens within an attempt (`task.rs`).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use rapidbyte_core::ports::{RunCounters, RunEvent, RunStatus, TaskKey};
@@ -80,7 +80,8 @@ pub(crate) async fn run_stream(task: Task, run: RunShared) -> StreamReport {
         Err(fault) => report.fail(fault),
     }
 
-    if let Some(copy) = around.copy.get().filter(|_| report.status == RunStatus::Succeeded)
+    let copy = around.copy.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(copy) = copy.filter(|_| report.status == RunStatus::Succeeded)
         && let Err(error) = copy.complete()
     {
         report.warnings.push(format!("the local copy is not complete: {error}"));

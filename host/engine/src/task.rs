@@ -5,7 +5,7 @@
 //! Refuses to know: other tasks, other attempts (`stream.rs`), and how a frame travels (`pump.rs`).
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -44,8 +44,8 @@ pub(crate) struct Surroundings {
     pub run_id: i64,
     pub totals: Arc<StreamTotals>,
     pub breaker: Arc<Breaker>,
-    /// The stream's local copy, once it was opened.
-    pub copy: Arc<OnceLock<Arc<dyn StreamCopy>>>,
+    /// The stream's local copy, once it was opened: by whichever partition comes first, and never a second time beside it.
+    pub copy: Arc<Mutex<Option<Arc<dyn StreamCopy>>>>,
     /// The reading in partitions was begun by an earlier run.
     pub continues: bool,
     /// Only until the destination has said where it stands and the engine has agreed.
@@ -290,12 +290,15 @@ impl Running {
     fn open_copy(&self, start: &Start) -> Result<Option<Box<dyn CopyWriter>>, ConnectorError> {
         let Some(keeper) = &self.shared.ports.copies else { return Ok(None) };
         let task = &self.shared.task;
-        let copy = match self.around.copy.get() {
-            Some(copy) => copy.clone(),
-            None => {
-                let resuming = start.position.is_some() || start.done || self.around.continues;
-                let opened = keeper.open(&task.key.pipeline, &task.key.stream, &task.write, resuming)?;
-                self.around.copy.get_or_init(|| opened).clone()
+        let copy = {
+            let mut opened = self.around.copy.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*opened {
+                Some(copy) => copy.clone(),
+                None => {
+                    let resuming = start.position.is_some() || start.done || self.around.continues;
+                    let copy = keeper.open(&task.key.pipeline, &task.key.stream, &task.write, resuming)?;
+                    opened.insert(copy).clone()
+                }
             }
         };
         let committed = start.committed.as_ref().map(|committed| committed.id);
