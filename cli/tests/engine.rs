@@ -372,6 +372,8 @@ fn partitions_fill_one_cache() {
         let counted = bench.rapidbyte(&["query", sql, "--cache", "cache", "--format", "csv"]);
         assert_eq!(text(&counted), "n,ids,total\n1000,1000,500500\n");
     }
+    let reset = bench.json(&["state", "reset", "pipeline.yaml", "--stream", "orders"]);
+    assert_eq!(reset["reset"], json!(["orders"]), "a stream, not its partitions");
 }
 
 #[test]

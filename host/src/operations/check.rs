@@ -161,7 +161,9 @@ async fn estimates(plan: &RunPlan, state: &dyn StateStore) -> Result<Vec<Estimat
     let runs = state.runs(Some(&plan.pipeline), RUNS_LOOKED_AT).await?;
     let mut estimates = Vec::with_capacity(plan.tasks.len());
     for task in &plan.tasks {
-        let rate = runs.iter().filter(|run| run.stream == task.key.stream).find_map(rate);
+        // The largest says most: a short one is all beginning.
+        let of_stream = runs.iter().filter(|run| run.stream == task.key.stream && moved_something(run));
+        let rate = of_stream.max_by_key(|run| run.counters.records_written).and_then(rate);
         let saved = state.last_checkpoint(&task.key).await?;
         let full = task.sync_mode == SyncMode::FullRefresh;
         estimates.push(Estimate {
@@ -176,9 +178,12 @@ async fn estimates(plan: &RunPlan, state: &dyn StateStore) -> Result<Vec<Estimat
     Ok(estimates)
 }
 
+fn moved_something(run: &RunRecord) -> bool {
+    run.status == RunStatus::Succeeded && run.counters.records_written > 0
+}
+
 /// Records a second. Runs are timed by the second, so that a short one says little.
 fn rate(run: &RunRecord) -> Option<f64> {
     let seconds = run.finished_at?.saturating_sub(run.started_at).max(1);
-    (run.status == RunStatus::Succeeded && run.counters.records_written > 0)
-        .then(|| run.counters.records_written as f64 / seconds as f64)
+    Some(run.counters.records_written as f64 / seconds as f64)
 }
